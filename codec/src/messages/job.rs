@@ -1,0 +1,342 @@
+//! The conversation about jobs: submit, dispatch, start, report, cancel (`spec.md` 4, 11, 14, 15.1).
+//!
+//! A plan travels as its TOML text after substitution, with its SHA-256. Times are remaining durations in ms;
+//! an absolute wall-clock time is information only.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::hist::SparseHist;
+
+/// Client to gate: run this plan. Answered by [`JobAck`] once the job is committed.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobSubmit {
+    /// The plan's TOML text after substitution; at most 1 MiB.
+    pub plan: String,
+    /// SHA-256 of `plan`.
+    pub plan_sha256: [u8; 32],
+    /// Chosen by the client; a repeat of the same key and plan gets the same answer.
+    pub idempotency: [u8; 16],
+    /// Whether status pushes and the final result shall follow on this connection.
+    pub follow: bool,
+    /// Whether pushes shall carry each window's latency histogram.
+    pub histograms: bool,
+}
+
+/// Gate to client: the job is accepted and durable.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobAck {
+    pub job: [u8; 16],
+    pub fence_token: u64,
+    /// Node id of the owning gate.
+    pub owner: [u8; 16],
+    /// `host:port` of the owning shard.
+    pub owner_addr: String,
+    /// [`JobState`] as its number.
+    pub state: u8,
+}
+
+/// One part of a whole load: units `[unit_from, unit_from + unit_count)` of `units` equal ones.
+///
+/// Virtual user `v` belongs to unit `v mod units`, and so does arrival `i` of an open schedule; so shares add up
+/// exactly for any split. A request budget is told as a number, because it moves while the job runs.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Share {
+    pub unit_from: u32,
+    pub unit_count: u32,
+    pub units: u32,
+    /// Iterations of this share where the workflow has a total (`-n`), else 0.
+    pub iterations: u64,
+}
+
+/// Gate to manager: run this job's part in your datacenter.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobDispatch {
+    pub job: [u8; 16],
+    pub fence_token: u64,
+    pub attempt: u32,
+    pub datacenter: String,
+    pub plan: String,
+    pub plan_sha256: [u8; 32],
+    /// The datacenter's part, in units.
+    pub unit_from: u32,
+    pub unit_count: u32,
+    pub units: u32,
+}
+
+/// Manager to gate: taken on, or why not.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobDispatchAck {
+    pub job: [u8; 16],
+    pub attempt: u32,
+    pub accepted: bool,
+    pub dc_token: u64,
+    pub error: String,
+}
+
+/// Manager to worker: prepare this share of a workflow.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowDispatch {
+    pub job: [u8; 16],
+    pub workflow: u32,
+    pub attempt: u32,
+    pub revision: u32,
+    pub fence_token: u64,
+    pub dc_token: u64,
+    pub plan: String,
+    pub plan_sha256: [u8; 32],
+    pub share: Share,
+    /// Seeds the share's random draws (think times, Poisson arrivals).
+    pub seed: u64,
+}
+
+/// Worker to manager: ready to start, or why not.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowDispatchAck {
+    pub job: [u8; 16],
+    pub workflow: u32,
+    pub attempt: u32,
+    pub ready: bool,
+    pub error: String,
+}
+
+/// Manager to worker: start, all together.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowStart {
+    pub job: [u8; 16],
+    pub workflow: u32,
+    pub attempt: u32,
+    pub dc_token: u64,
+    /// Microseconds from arrival to the start.
+    pub start_in_us: u64,
+    /// Microseconds from the job's start to the workflow's start; aligns windows.
+    pub job_elapsed_us: u64,
+}
+
+/// Worker to manager: what became of a start.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowStatus {
+    pub job: [u8; 16],
+    pub workflow: u32,
+    pub attempt: u32,
+    pub dc_token: u64,
+    /// [`WorkflowState`] as its number.
+    pub state: u8,
+    pub reason: String,
+}
+
+/// Worker to manager: its share of a workflow ended. Repeated until acknowledged.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowFinalResult {
+    pub job: [u8; 16],
+    pub workflow: u32,
+    pub attempt: u32,
+    pub dc_token: u64,
+    /// [`WorkflowState`] as its number: completed, failed or cancelled.
+    pub outcome: u8,
+    pub error: String,
+    /// Shards of this worker that took part.
+    pub shards: u32,
+    /// One per shard: the epochs whose finals belong to this result.
+    pub epochs: Vec<u64>,
+    /// Whether the worker could keep its schedule; `false` is `generator: saturated`.
+    pub generator_ok: bool,
+    /// When its first request was due, in ms of the worker's wall clock; information only.
+    pub started_unix_ms: u64,
+    pub duration_us: u64,
+}
+
+/// Manager to worker.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowFinalResultAck {
+    pub job: [u8; 16],
+    pub workflow: u32,
+    pub attempt: u32,
+}
+
+/// Manager to gate: how the workflows of its datacenter stand.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobProgress {
+    pub job: [u8; 16],
+    pub fence_token: u64,
+    pub datacenter: String,
+    /// Parallel columns: workflow index and [`WorkflowState`].
+    pub workflows: Vec<u32>,
+    pub states: Vec<u8>,
+    pub units_live: u32,
+    pub units_planned: u32,
+}
+
+/// Gate to manager.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobProgressAck {
+    pub job: [u8; 16],
+    pub level: u8,
+    pub delay_ms: u32,
+}
+
+/// What one worker did for a job; part of [`DcFinalResult`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkerOutcome {
+    pub worker: [u8; 16],
+    pub name: String,
+    pub shards: u32,
+    /// [`WorkerState`] as its number.
+    pub state: u8,
+    pub gap_ms: u64,
+    pub generator_ok: bool,
+}
+
+/// What became of one workflow in one datacenter; part of [`DcFinalResult`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowOutcome {
+    pub workflow: u32,
+    /// [`WorkflowState`] as its number.
+    pub state: u8,
+    /// From its start to the end of its last share.
+    pub duration_us: u64,
+    pub error: String,
+}
+
+/// Something worth a line in the report; part of [`DcFinalResult`] and [`JobStatusPush`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobEvent {
+    /// Milliseconds since the job's start.
+    pub at_ms: u64,
+    pub kind: String,
+    pub detail: String,
+}
+
+/// Manager to gate: the job's part in this datacenter ended. Repeated until acknowledged.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct DcFinalResult {
+    pub job: [u8; 16],
+    pub fence_token: u64,
+    pub datacenter: String,
+    pub attempt: u32,
+    /// [`JobState`] as its number: completed, failed or cancelled.
+    pub outcome: u8,
+    pub error: String,
+    pub workflows: Vec<WorkflowOutcome>,
+    pub workers: Vec<WorkerOutcome>,
+    pub events: Vec<JobEvent>,
+    /// From the job's start in this datacenter to the end of its last share.
+    pub duration_us: u64,
+    pub started_unix_ms: u64,
+}
+
+/// Gate to manager.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct DcFinalResultAck {
+    pub job: [u8; 16],
+    pub attempt: u32,
+}
+
+/// Gate to subscriber: one window of a running job. Exact totals, percentiles of the window.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobStatusPush {
+    pub job: [u8; 16],
+    pub fence_token: u64,
+    /// Grows by one with each push of a job.
+    pub seq: u64,
+    /// [`JobState`] as its number.
+    pub state: u8,
+    /// The window this push tells of: milliseconds since the job's start.
+    pub from_ms: u64,
+    pub to_ms: u64,
+    /// Of the window.
+    pub requests: u64,
+    pub errors: u64,
+    pub dropped: u64,
+    pub bytes_in: u64,
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub max_ns: u64,
+    pub lateness_p99_ns: u64,
+    /// Since the job's start.
+    pub total_requests: u64,
+    pub total_errors: u64,
+    /// Requests sent and not yet answered, at the window's end.
+    pub in_flight: u64,
+    pub events: Vec<JobEvent>,
+    /// The window's latency, where the subscriber asked for histograms.
+    pub latency: Option<SparseHist>,
+}
+
+/// Gate to subscriber: the job's one end.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobFinalResult {
+    pub job: [u8; 16],
+    pub fence_token: u64,
+    pub seq: u64,
+    /// [`JobState`] as its number.
+    pub outcome: u8,
+    pub partial: bool,
+    /// The summary, JSON of schema `hyperscale.summary/1`.
+    pub summary: String,
+    /// Latency of all requests, for exports.
+    pub latency: SparseHist,
+}
+
+/// Subscriber to gate.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobFinalResultAck {
+    pub job: [u8; 16],
+}
+
+/// 20-1. Stop a job everywhere. Critical.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobCancelRequest {
+    pub job_id: [u8; 16],
+    pub requester_id: [u8; 16],
+    /// Unix ms; information only.
+    pub timestamp: u64,
+    /// 0 from a client; else checked.
+    pub fence_token: u64,
+    pub reason: String,
+}
+
+/// One datacenter's part of a [`JobCancelResponse`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct DcCancel {
+    pub datacenter: String,
+    pub success: bool,
+    pub count: u32,
+    pub error: String,
+}
+
+/// 20-1. The answer; a repeat gets the same one.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobCancelResponse {
+    pub job_id: [u8; 16],
+    pub success: bool,
+    /// Workflows that were pending or running when the cancel was applied.
+    pub cancelled_workflow_count: u32,
+    pub error: String,
+    /// [`JobState`] as its number.
+    pub state: u8,
+    pub per_dc: Vec<DcCancel>,
+}
+
+/// 20-1. Manager to worker.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowCancelRequest {
+    pub job_id: [u8; 16],
+    pub workflow_id: u32,
+    pub attempt: u32,
+    pub dc_token: u64,
+    /// In-flight requests are cut this long after arrival.
+    pub cut_after_ms: u32,
+}
+
+/// 20-1. Worker to manager.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct WorkflowCancelResponse {
+    pub job_id: [u8; 16],
+    pub workflow_id: u32,
+    pub attempt: u32,
+    /// [`CancelOutcome`] as its number.
+    pub outcome: u8,
+    pub in_flight_ended: u64,
+    pub in_flight_cut: u64,
+    pub never_started: u64,
+}

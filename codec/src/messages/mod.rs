@@ -1,0 +1,11 @@
+//! The messages, a file a conversation. Each is the root of its kind; see `kinds` for numbers and classes.
+
+pub mod job;
+pub mod member;
+pub mod state;
+pub mod stats;
+
+pub use job::*;
+pub use member::*;
+pub use state::*;
+pub use stats::*;

@@ -1,0 +1,102 @@
+//! The conversation about statistics (`spec.md` 7).
+//!
+//! Three kinds share one body of parallel columns: a window delta (for views), a cumulative snapshot (the truth)
+//! and a final snapshot (critical). A new figure is one appended `Option<Vec<U>>` at the end of [`StatsColumns`].
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::hist::SparseHist;
+
+/// Sources, then cells that point to them. All columns of one group have equal length.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+pub struct StatsColumns {
+    pub job: [u8; 16],
+    /// The sender's token: `dc_token` from a worker, `fence_token` from a manager.
+    pub token: u64,
+    /// Windows `k_from..=k_to` of the job; a snapshot is as of the end of `k_to`.
+    pub k_from: u32,
+    pub k_to: u32,
+    /// Length of one window.
+    pub window_ms: u32,
+
+    pub source_worker: Vec<[u8; 16]>,
+    pub source_shard: Vec<u16>,
+    pub source_epoch: Vec<u64>,
+    pub source_sequence: Vec<u64>,
+
+    /// Index into the source columns.
+    pub cell_source: Vec<u16>,
+    pub cell_workflow: Vec<u32>,
+    /// Step index, or `u32::MAX` for the workflow's iterations.
+    pub cell_step: Vec<u32>,
+    /// Responses and errors alike; iterations completed in the workflow's row.
+    pub count: Vec<u64>,
+    pub errors: Vec<u64>,
+    /// Cut off in flight at the end; not in `count`. Iterations interrupted in the workflow's row.
+    pub cancelled: Vec<u64>,
+    /// Iterations due and never started; only in the workflow's row.
+    pub dropped: Vec<u64>,
+    /// Iterations due; only in the workflow's row.
+    pub due: Vec<u64>,
+    /// Iterations started; only in the workflow's row.
+    pub started: Vec<u64>,
+    /// Sent more than 1 ms after they were due.
+    pub late: Vec<u64>,
+    pub bytes_in: Vec<u64>,
+    pub bytes_out: Vec<u64>,
+    /// Requests sent and not yet answered when the message was made.
+    pub in_flight: Vec<u64>,
+    /// From due to the end of the answer.
+    pub latency: Vec<SparseHist>,
+    /// From the first byte sent to the end of the answer.
+    pub service: Vec<SparseHist>,
+    /// From due to the first byte sent.
+    pub lateness: Vec<SparseHist>,
+    /// Time of each TCP connect that succeeded.
+    pub connect: Vec<SparseHist>,
+
+    /// Index into the cell columns, status code, count.
+    pub status_cell: Vec<u16>,
+    pub status_code: Vec<u16>,
+    pub status_count: Vec<u64>,
+    /// Index into the cell columns, error kind as its number, count.
+    pub error_cell: Vec<u16>,
+    pub error_kind: Vec<u8>,
+    pub error_count: Vec<u64>,
+}
+
+/// What was recorded in windows `k_from..=k_to`. For views only: it may be lost or merged.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct StatsUpdate(pub StatsColumns);
+
+/// Everything since each source's epoch began.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct StatsSnapshot(pub StatsColumns);
+
+/// The last snapshot of its epochs. Critical; repeated until [`StatsFinalAck`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct StatsFinal(pub StatsColumns);
+
+/// Receiver to sender: received, and how much more is welcome.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct StatsAck {
+    pub job: [u8; 16],
+    pub token: u64,
+    pub source_worker: Vec<[u8; 16]>,
+    pub source_shard: Vec<u16>,
+    pub source_epoch: Vec<u64>,
+    pub source_sequence: Vec<u64>,
+    /// Backpressure level: 0 none, 1 throttle, 2 batch, 3 reject.
+    pub level: u8,
+    pub delay_ms: u32,
+    pub want_snapshot: bool,
+}
+
+/// Receiver to sender: these finals are held for good and may be forgotten.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct StatsFinalAck {
+    pub job: [u8; 16],
+    pub source_worker: Vec<[u8; 16]>,
+    pub source_shard: Vec<u16>,
+    pub source_epoch: Vec<u64>,
+}
