@@ -1,0 +1,247 @@
+//! The one table of kinds: number, priority class, who may send it, its limit, the released sizes of its root.
+//!
+//! A message without a row here does not compile into a frame. The number's two top bits are its class, so that
+//! even an unknown kind can be shed rightly. Numbers are never reused.
+
+use rkyv::api::high::{HighSerializer, HighValidator};
+use rkyv::bytecheck::CheckBytes;
+use rkyv::rancor::Failure;
+use rkyv::ser::allocator::ArenaHandle;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Portable};
+
+use crate::messages::*;
+
+/// How much a message matters when a node cannot take all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Priority {
+    /// Never shed: health, cancels, final results.
+    Critical = 0,
+    /// Submissions, dispatches, registrations.
+    High = 1,
+    /// Progress and statistics.
+    Normal = 2,
+    /// Details and debugging.
+    Low = 3,
+}
+
+impl Priority {
+    /// The class of any kind, known or not, by its two top bits.
+    #[must_use]
+    pub const fn of_number(kind: u16) -> Self {
+        match kind >> 14 {
+            0 => Self::Critical,
+            1 => Self::High,
+            2 => Self::Normal,
+            _ => Self::Low,
+        }
+    }
+}
+
+/// What a node is in its fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// Submits plans and reads results.
+    Client = 0,
+    /// Front door across datacenters.
+    Gate = 1,
+    /// Schedules one datacenter.
+    Manager = 2,
+    /// Generates load.
+    Worker = 3,
+}
+
+impl Role {
+    /// Reads a role's number.
+    #[must_use]
+    pub const fn from_wire(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Client),
+            1 => Some(Self::Gate),
+            2 => Some(Self::Manager),
+            3 => Some(Self::Worker),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gate => "gate",
+            Self::Manager => "manager",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A set of roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// Every role.
+    pub const ANY: Self = Self(0b1111);
+    const CLIENT: Self = Self(1);
+    const GATE: Self = Self(2);
+    const MANAGER: Self = Self(4);
+    const WORKER: Self = Self(8);
+
+    const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the role is in the set.
+    #[must_use]
+    pub const fn contains(self, role: Role) -> bool {
+        self.0 & (1 << role as u8) != 0
+    }
+}
+
+/// The root of one kind.
+pub trait Message: Archive<Archived: Portable> {
+    /// Its kind.
+    const KIND: Kind;
+    /// Sizes of its root in all released minors, oldest first; the last is this build's.
+    const ROOTS: &'static [usize];
+}
+
+/// Types whose zero bytes are valid and mean "absent"; only these may be appended to a root.
+pub trait ZeroIsAbsent {}
+impl<T> ZeroIsAbsent for rkyv::option::ArchivedOption<T> {}
+impl ZeroIsAbsent for u8 {}
+impl ZeroIsAbsent for bool {}
+impl ZeroIsAbsent for rkyv::rend::unaligned::u16_ule {}
+impl ZeroIsAbsent for rkyv::rend::unaligned::u32_ule {}
+impl ZeroIsAbsent for rkyv::rend::unaligned::u64_ule {}
+
+const fn appended<T: ZeroIsAbsent>() {}
+
+const KIB: u32 = 1 << 10;
+const MIB: u32 = 1 << 20;
+
+macro_rules! kinds {
+    ($($name:ident = $number:literal, $class:ident, $first:ident $(| $more:ident)*, $max:expr,
+       [$($size:literal),+] $(, + $appended:ty)*;)+) => {
+        /// What a frame's body is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u16)]
+        pub enum Kind {
+            $(#[doc = concat!("[`", stringify!($name), "`](crate::messages::", stringify!($name), ")")] $name = $number),+
+        }
+
+        impl Kind {
+            /// Every kind, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// Reads a number; `None` for a kind of a newer minor.
+            #[must_use]
+            pub const fn from_wire(number: u16) -> Option<Self> {
+                match number { $($number => Some(Self::$name),)+ _ => None }
+            }
+
+            /// Its name in logs and metrics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),+ }
+            }
+
+            /// How much it matters. Equal to the number's two top bits, which the build checks.
+            #[must_use]
+            pub const fn priority(self) -> Priority {
+                match self { $(Self::$name => Priority::$class),+ }
+            }
+
+            /// Who may send it.
+            #[must_use]
+            pub const fn senders(self) -> Roles {
+                match self { $(Self::$name => Roles::$first$(.or(Roles::$more))*),+ }
+            }
+
+            /// Most bytes its core may have.
+            #[must_use]
+            pub const fn core_max(self) -> u32 {
+                match self { $(Self::$name => $max),+ }
+            }
+
+            /// Checks `core` as an archive of this kind, for tests and tools that meet every kind.
+            ///
+            /// # Errors
+            /// [`crate::RootError`], as decoding does.
+            pub fn check(self, core: &[u8], told: usize, scratch: &mut Vec<u8>) -> Result<(), crate::RootError> {
+                match self {
+                    $(Self::$name => crate::root::root::<<$name as Archive>::Archived>(
+                        core, told, <$name as Message>::ROOTS, scratch).map(|_| ())),+
+                }
+            }
+        }
+
+        $(impl Message for $name {
+            const KIND: Kind = Kind::$name;
+            const ROOTS: &'static [usize] = &[$($size),+];
+        })+
+
+        $(const _: () = {
+            let released = <$name as Message>::ROOTS;
+            // A field was appended, removed or retyped: append the new size, or undo it.
+            assert!(released[released.len() - 1] == size_of::<<$name as Archive>::Archived>());
+            assert!(align_of::<<$name as Archive>::Archived>() == 1);
+            assert!($number >> 14 == Priority::$class as u16 && $number != 0);
+            $(appended::<$appended>();)*
+        };)+
+    };
+}
+
+kinds! {
+    // name                 number  class     senders               most bytes  released root sizes
+    Goodbye               = 0x0001, Critical, ANY,                    4 * KIB,  [14];
+    JobCancelRequest      = 0x0010, Critical, CLIENT | GATE,          4 * KIB,  [56];
+    JobCancelResponse     = 0x0011, Critical, GATE | MANAGER,         64 * KIB, [38];
+    WorkflowCancelRequest = 0x0012, Critical, MANAGER,                4 * KIB,  [36];
+    WorkflowCancelResponse = 0x0013, Critical, WORKER,                4 * KIB,  [49];
+    WorkflowFinalResult   = 0x0020, Critical, WORKER,                 64 * KIB, [70];
+    WorkflowFinalResultAck = 0x0021, Critical, MANAGER,               4 * KIB,  [24];
+    DcFinalResult         = 0x0022, Critical, MANAGER,                1 * MIB,  [77];
+    DcFinalResultAck      = 0x0023, Critical, GATE,                   4 * KIB,  [20];
+    JobFinalResult        = 0x0024, Critical, GATE,                   4 * MIB,  [114];
+    JobFinalResultAck     = 0x0025, Critical, CLIENT,                 4 * KIB,  [16];
+    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [260];
+    StatsFinalAck         = 0x0027, Critical, MANAGER | GATE,         256 * KIB, [40];
+    ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
+
+    JobSubmit             = 0x4001, High,     CLIENT | GATE,          1 * MIB + 4 * KIB, [58];
+    JobAck                = 0x4002, High,     GATE,                   4 * KIB,  [49];
+    JobDispatch           = 0x4003, High,     GATE,                   1 * MIB + 4 * KIB, [88];
+    JobDispatchAck        = 0x4004, High,     MANAGER,                16 * KIB, [37];
+    WorkflowDispatch      = 0x4005, High,     MANAGER,                1 * MIB + 4 * KIB, [112];
+    WorkflowDispatchAck   = 0x4006, High,     WORKER,                 16 * KIB, [33];
+    WorkflowStart         = 0x4007, High,     MANAGER,                4 * KIB,  [48];
+    WorkflowStatus        = 0x4009, High,     WORKER,                 16 * KIB, [41];
+    WorkerRegistration    = 0x4010, High,     WORKER,                 16 * KIB, [68];
+    RegistrationResponse  = 0x4011, High,     MANAGER,                64 * KIB, [33];
+    ManagerPeerRegistration = 0x4012, High,   MANAGER,                16 * KIB, [76];
+    ManagerPeerRegistrationResponse = 0x4013, High, GATE | MANAGER,   64 * KIB, [29];
+
+    JobProgress           = 0x8001, Normal,   MANAGER,                64 * KIB, [56];
+    JobProgressAck        = 0x8002, Normal,   GATE,                   4 * KIB,  [21];
+    JobStatusPush         = 0x8003, Normal,   GATE,                   256 * KIB, [242];
+    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [260];
+    StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62];
+    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [260];
+}
+
+/// What encoding needs of a message: the serializer that the encoder reuses.
+pub trait Encode: Message + for<'a> rkyv::Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Failure>> {}
+impl<M> Encode for M where M: Message + for<'a> rkyv::Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Failure>> {}
+
+/// What decoding needs of an archive.
+pub trait Decode: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>> {}

@@ -1,0 +1,40 @@
+//! The wire: a fixed 48-byte header of our own, then an rkyv archive (the *core*), then optional extensions.
+//!
+//! Pure: no I/O, no clock. Nothing here panics on a peer's bytes; everything a peer can grow is bounded. The format
+//! and the rules for changing it are in `docs/reference/messages.md`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+
+mod encode;
+mod error;
+mod ext;
+mod frame;
+mod frame_reader;
+mod header;
+mod hello;
+mod hist;
+mod ids;
+mod kinds;
+#[allow(missing_docs, reason = "fields named by the specification's catalogue; those that need it say more")]
+pub mod messages;
+mod root;
+mod version;
+
+pub use encode::{Encoder, Head};
+pub use error::{DecodeError, EncodeError, ErrorCode, FrameError, HistError, RootError, StatsError};
+pub use ext::{Extension, ExtensionKind, Extensions};
+pub use frame::RawFrame;
+pub use frame_reader::{FrameReader, Limits};
+pub use header::{Flags, HEADER_LEN, HOPS_MAX, Header};
+pub use hello::{HELLO_LEN_MAX, HELLO_LEN_MIN, HELLO_PREFIX, Hello, HelloError, Verdict, hello_len};
+pub use hist::{BUCKETS, Hist, VALUE_MAX, bucket_high, bucket_index, bucket_low};
+pub use ids::{Attempt, Epoch, FenceToken, JobId, NodeId, Sequence, ShardId, StepId, WorkflowId};
+pub use kinds::{Kind, Message, Priority, Role, Roles};
+pub use rkyv::Archived;
+pub use version::{Features, NegotiatedCapabilities, NodeCapabilities, ProtocolVersion};

@@ -1,0 +1,303 @@
+//! What was recorded for one step, or for a workflow's iterations.
+//!
+//! Counts are exact; times go into log-linear histograms of at most 0.78 % relative width. Merging adds counts and
+//! takes minima and maxima, so it is associative and commutative: any order and grouping gives the same figures.
+
+use hyperscale_codec::messages::ErrorKind;
+use hyperscale_codec::{Hist, StepId};
+
+/// Status codes 100 to 999, one count each.
+const STATUS_CODES: usize = 900;
+const STATUS_FIRST: u16 = 100;
+/// Error kinds by number; 0 is unused.
+const ERROR_KINDS: usize = 32;
+
+/// Counts and times of one step since it was last cleared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// Responses and errors alike; in a workflow's row iterations completed.
+    pub count: u64,
+    /// Part of `count` that failed.
+    pub errors: u64,
+    /// Cut off in flight at the end, not in `count`; in a workflow's row iterations interrupted.
+    pub cancelled: u64,
+    /// Iterations due and never started; only in a workflow's row.
+    pub dropped: u64,
+    /// Iterations due; only in a workflow's row.
+    pub due: u64,
+    /// Iterations started; only in a workflow's row.
+    pub started: u64,
+    /// Requests sent more than 1 ms after they were due.
+    pub late: u64,
+    /// Bytes received, heads included.
+    pub bytes_in: u64,
+    /// Bytes sent, heads included.
+    pub bytes_out: u64,
+    /// Requests sent and not yet answered at the end of the window. A level, not a count: cells of different shards
+    /// add up, a newer value of the same shard replaces the older.
+    pub in_flight: u64,
+    /// From due to the end of the answer; in a workflow's row the duration of whole iterations.
+    pub latency: Hist,
+    /// From the first byte sent to the end of the answer.
+    pub service: Hist,
+    /// From due to the first byte sent.
+    pub lateness: Hist,
+    /// Each TCP connect that succeeded.
+    pub connect: Hist,
+    statuses: Box<[u64]>,
+    error_kinds: [u64; ERROR_KINDS],
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            errors: 0,
+            cancelled: 0,
+            dropped: 0,
+            due: 0,
+            started: 0,
+            late: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            in_flight: 0,
+            latency: Hist::new(),
+            service: Hist::new(),
+            lateness: Hist::new(),
+            connect: Hist::new(),
+            statuses: vec![0; STATUS_CODES].into_boxed_slice(),
+            error_kinds: [0; ERROR_KINDS],
+        }
+    }
+}
+
+impl Cell {
+    /// Counts an answer by its status code, 100 to 999; others are no status and are not counted.
+    pub fn record_status(&mut self, code: u16) {
+        self.add_status(code, 1);
+    }
+
+    /// Counts an error by its kind, and in `errors`.
+    pub fn record_error(&mut self, kind: ErrorKind) {
+        self.errors += 1;
+        self.add_error_kind(kind.to_wire(), 1);
+    }
+
+    pub(crate) fn add_status(&mut self, code: u16, n: u64) {
+        let slot = code.checked_sub(STATUS_FIRST).and_then(|i| self.statuses.get_mut(usize::from(i)));
+        if let Some(count) = slot {
+            *count += n;
+        }
+    }
+
+    pub(crate) fn add_error_kind(&mut self, number: u8, n: u64) {
+        // A kind of a newer minor counts as the careful one, so that the sum over kinds stays `errors`.
+        let known = ErrorKind::from_wire(number).to_wire();
+        if let Some(count) = self.error_kinds.get_mut(usize::from(known)) {
+            *count += n;
+        }
+    }
+
+    /// Status codes that were seen, ascending, with their counts.
+    pub fn statuses(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        (STATUS_FIRST..).zip(self.statuses.iter().copied()).filter(|&(_, count)| count > 0)
+    }
+
+    /// Error kinds that were seen, in the order of their numbers, with their counts.
+    pub fn error_kinds(&self) -> impl Iterator<Item = (ErrorKind, u64)> + '_ {
+        ErrorKind::ALL
+            .iter()
+            .filter_map(|&kind| self.error_kinds.get(usize::from(kind.to_wire())).map(|&count| (kind, count)))
+            .filter(|&(_, count)| count > 0)
+    }
+
+    /// Whether nothing was recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+            && self.cancelled == 0
+            && self.dropped == 0
+            && self.due == 0
+            && self.started == 0
+            && self.in_flight == 0
+            && self.bytes_in == 0
+            && self.bytes_out == 0
+            && self.connect.is_empty()
+    }
+
+    /// Adds what another cell recorded.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.errors += other.errors;
+        self.cancelled += other.cancelled;
+        self.dropped += other.dropped;
+        self.due += other.due;
+        self.started += other.started;
+        self.late += other.late;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.in_flight += other.in_flight;
+        self.latency.merge(&other.latency);
+        self.service.merge(&other.service);
+        self.lateness.merge(&other.lateness);
+        self.connect.merge(&other.connect);
+        for (mine, theirs) in self.statuses.iter_mut().zip(&other.statuses) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.error_kinds.iter_mut().zip(&other.error_kinds) {
+            *mine += theirs;
+        }
+    }
+
+    /// Takes a later window of the same shard: adds it, and replaces the level of requests in flight.
+    pub fn advance(&mut self, delta: &Self) {
+        self.in_flight = 0;
+        self.merge(delta);
+    }
+
+    /// Empties the cell, keeping its memory.
+    pub fn clear(&mut self) {
+        self.count = 0;
+        self.errors = 0;
+        self.cancelled = 0;
+        self.dropped = 0;
+        self.due = 0;
+        self.started = 0;
+        self.late = 0;
+        self.bytes_in = 0;
+        self.bytes_out = 0;
+        self.in_flight = 0;
+        self.latency.clear();
+        self.service.clear();
+        self.lateness.clear();
+        self.connect.clear();
+        self.statuses.fill(0);
+        self.error_kinds.fill(0);
+    }
+}
+
+/// The cells of one workflow: one a step, one for its iterations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellSet {
+    steps: Vec<Cell>,
+    workflow: Cell,
+}
+
+impl CellSet {
+    /// Empty cells for a workflow of `steps` steps. About 160 KiB a cell.
+    #[must_use]
+    pub fn new(steps: usize) -> Self {
+        Self { steps: vec![Cell::default(); steps], workflow: Cell::default() }
+    }
+
+    /// The steps' cells in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Cell] {
+        &self.steps
+    }
+
+    /// One step's cell.
+    #[must_use]
+    pub fn step(&self, index: usize) -> Option<&Cell> {
+        self.steps.get(index)
+    }
+
+    /// One step's cell. `index` is below the number of steps given to [`CellSet::new`].
+    ///
+    /// # Panics
+    /// When it is not: our own plan has no such step.
+    #[allow(clippy::indexing_slicing, reason = "a step beyond the plan is our bug, and recording elsewhere would lie")]
+    pub fn step_mut(&mut self, index: usize) -> &mut Cell {
+        &mut self.steps[index]
+    }
+
+    /// The workflow's iterations.
+    #[must_use]
+    pub fn workflow(&self) -> &Cell {
+        &self.workflow
+    }
+
+    /// The workflow's iterations.
+    pub fn workflow_mut(&mut self) -> &mut Cell {
+        &mut self.workflow
+    }
+
+    /// The cell of a step as the wire names it.
+    pub fn cell_mut(&mut self, step: StepId) -> Option<&mut Cell> {
+        if step == StepId::WORKFLOW {
+            return Some(&mut self.workflow);
+        }
+        usize::try_from(step.0).ok().and_then(|index| self.steps.get_mut(index))
+    }
+
+    /// All cells as the wire names them.
+    pub fn cells(&self) -> impl Iterator<Item = (StepId, &Cell)> {
+        (0..).map(StepId).zip(&self.steps).chain(std::iter::once((StepId::WORKFLOW, &self.workflow)))
+    }
+
+    /// Adds another set of the same workflow, cell by cell.
+    pub fn merge(&mut self, other: &Self) {
+        self.zip(other, Cell::merge);
+    }
+
+    /// Takes a later window of the same shard ([`Cell::advance`]).
+    pub fn advance(&mut self, delta: &Self) {
+        self.zip(delta, Cell::advance);
+    }
+
+    fn zip(&mut self, other: &Self, each: impl Fn(&mut Cell, &Cell)) {
+        debug_assert_eq!(self.steps.len(), other.steps.len(), "cell sets of different workflows were merged");
+        for (mine, theirs) in self.steps.iter_mut().zip(&other.steps) {
+            each(mine, theirs);
+        }
+        each(&mut self.workflow, &other.workflow);
+    }
+
+    /// Empties all cells, keeping their memory.
+    pub fn clear(&mut self) {
+        self.steps.iter_mut().for_each(Cell::clear);
+        self.workflow.clear();
+    }
+
+    /// Sum over the steps (not the workflow's row).
+    #[must_use]
+    pub fn sum_of_steps(&self) -> Cell {
+        let mut sum = Cell::default();
+        self.steps.iter().for_each(|cell| sum.merge(cell));
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_outside_100_to_999_is_not_counted() {
+        let mut cell = Cell::default();
+        for code in [0, 99, 100, 200, 999, 1000, u16::MAX] {
+            cell.record_status(code);
+        }
+        assert_eq!(cell.statuses().collect::<Vec<_>>(), [(100, 1), (200, 1), (999, 1)]);
+    }
+
+    #[test]
+    fn the_sum_over_kinds_stays_the_count_of_errors() {
+        let mut cell = Cell::default();
+        cell.record_error(ErrorKind::Timeout);
+        cell.record_error(ErrorKind::Http5xx);
+        cell.record_error(ErrorKind::Timeout);
+        assert_eq!(cell.errors, cell.error_kinds().map(|(_, n)| n).sum::<u64>());
+        assert_eq!(cell.error_kinds().next(), Some((ErrorKind::Timeout, 2)));
+    }
+
+    #[test]
+    fn a_later_window_replaces_what_is_in_flight_and_adds_the_rest() {
+        let mut whole = Cell::default();
+        let mut window = Cell { count: 3, in_flight: 5, ..Cell::default() };
+        whole.advance(&window);
+        window.in_flight = 2;
+        whole.advance(&window);
+        assert_eq!((whole.count, whole.in_flight), (6, 2));
+    }
+}

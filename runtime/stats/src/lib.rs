@@ -1,0 +1,17 @@
+//! Statistics in memory (`spec.md` 7): what one share recorded, and the exact sum over all sources.
+//!
+//! [`CellSet`] is what a load shard fills and a report reads: one [`Cell`] a step, one for the workflow's
+//! iterations. [`Totals`] keeps the newest snapshot of each (worker, shard, epoch), so that a lost, repeated or
+//! reordered message can neither lose nor double a count. [`WindowRing`] keeps the recent windows for live views.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod cell;
+mod columns;
+mod totals;
+mod windows;
+
+pub use cell::{Cell, CellSet};
+pub use columns::{ColumnsBuilder, MergeError, Source, cells_of, merge_cell, sources_of};
+pub use totals::{Taken, Totals};
+pub use windows::{Window, WindowRing};
