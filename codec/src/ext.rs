@@ -3,8 +3,6 @@
 //! Bit 15 of the type marks a critical one: a reader that does not know it refuses the message, not the connection.
 //! Ids ascend strictly, at most sixteen. Values have fixed layouts.
 
-use crate::FrameError;
-
 /// Time left for the whole call, in ms.
 const DEADLINE_MS: u16 = 1;
 /// Trace id and span id.
@@ -16,19 +14,6 @@ const ATTEMPT: u16 = 4;
 
 const CRITICAL: u16 = 1 << 15;
 const COUNT_MAX: usize = 16;
-
-/// Names of the extensions we know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExtensionKind {
-    /// Time left for the whole call.
-    DeadlineMs,
-    /// Trace context.
-    Trace,
-    /// Idempotency key.
-    Idempotency,
-    /// Attempt number.
-    Attempt,
-}
 
 /// One extension with its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +55,6 @@ pub enum ExtensionError {
     /// Critical and unknown: the message must not be acted on.
     #[error("critical extension {0} is unknown to this version")]
     Unsupported(u16),
-    /// The envelope itself is wrong.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
 }
 
 /// The known extensions of a frame.

@@ -257,9 +257,9 @@ impl Hist {
             min: sparse.min.to_native(),
             max: sparse.max.to_native(),
             sum: sparse.sum.to_native(),
-            index: |i| sparse.index.as_slice()[i].to_native(),
-            lo: |i| sparse.lo.as_slice()[i].to_native(),
-            hi: |i| sparse.hi.as_slice()[i].to_native(),
+            index: |i: usize| sparse.index.as_slice()[i].to_native(),
+            lo: |i: usize| sparse.lo.as_slice()[i].to_native(),
+            hi: |i: usize| sparse.hi.as_slice()[i].to_native(),
             lens: (sparse.index.len(), sparse.lo.len(), sparse.hi.len()),
         })
     }
@@ -275,9 +275,9 @@ impl Hist {
             min: sparse.min,
             max: sparse.max,
             sum: sparse.sum,
-            index: |i| sparse.index[i],
-            lo: |i| sparse.lo[i],
-            hi: |i| sparse.hi[i],
+            index: |i: usize| sparse.index[i],
+            lo: |i: usize| sparse.lo[i],
+            hi: |i: usize| sparse.hi[i],
             lens: (sparse.index.len(), sparse.lo.len(), sparse.hi.len()),
         })
     }
@@ -435,7 +435,7 @@ mod tests {
     }
 
     fn values() -> impl Strategy<Value = Vec<u64>> {
-        prop::collection::vec(prop_oneof![0..300_u64, 0..2_000_000, 0..VALUE_MAX], 1..200)
+        prop::collection::vec(prop_oneof![0..300_u64, 0..2_000_000_u64, 0..VALUE_MAX], 1..200)
     }
 
     proptest! {

@@ -3,7 +3,8 @@
 //! A message without a row here does not compile into a frame. The number's two top bits are its class, so that
 //! even an unknown kind can be shed rightly. Numbers are never reused.
 
-use rkyv::api::high::{HighSerializer, HighValidator};
+use rkyv::api::high::HighSerializer;
+use rkyv::api::low::LowValidator;
 use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::Failure;
 use rkyv::ser::allocator::ArenaHandle;
@@ -196,6 +197,7 @@ macro_rules! kinds {
             assert!(released[released.len() - 1] == size_of::<<$name as Archive>::Archived>());
             assert!(align_of::<<$name as Archive>::Archived>() == 1);
             assert!($number >> 14 == Priority::$class as u16 && $number != 0);
+            appended::<u8>();
             $(appended::<$appended>();)*
         };)+
     };
@@ -210,11 +212,11 @@ kinds! {
     WorkflowCancelResponse = 0x0013, Critical, WORKER,                4 * KIB,  [49];
     WorkflowFinalResult   = 0x0020, Critical, WORKER,                 64 * KIB, [70];
     WorkflowFinalResultAck = 0x0021, Critical, MANAGER,               4 * KIB,  [24];
-    DcFinalResult         = 0x0022, Critical, MANAGER,                1 * MIB,  [77];
+    DcFinalResult         = 0x0022, Critical, MANAGER,                1 * MIB,  [85];
     DcFinalResultAck      = 0x0023, Critical, GATE,                   4 * KIB,  [20];
     JobFinalResult        = 0x0024, Critical, GATE,                   4 * MIB,  [114];
     JobFinalResultAck     = 0x0025, Critical, CLIENT,                 4 * KIB,  [16];
-    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [260];
+    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [252];
     StatsFinalAck         = 0x0027, Critical, MANAGER | GATE,         256 * KIB, [40];
     ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
 
@@ -233,10 +235,10 @@ kinds! {
 
     JobProgress           = 0x8001, Normal,   MANAGER,                64 * KIB, [56];
     JobProgressAck        = 0x8002, Normal,   GATE,                   4 * KIB,  [21];
-    JobStatusPush         = 0x8003, Normal,   GATE,                   256 * KIB, [242];
-    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [260];
+    JobStatusPush         = 0x8003, Normal,   GATE,                   256 * KIB, [218];
+    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62];
-    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [260];
+    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
 }
 
 /// What encoding needs of a message: the serializer that the encoder reuses.
@@ -244,4 +246,5 @@ pub trait Encode: Message + for<'a> rkyv::Serialize<HighSerializer<AlignedVec, A
 impl<M> Encode for M where M: Message + for<'a> rkyv::Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Failure>> {}
 
 /// What decoding needs of an archive.
-pub trait Decode: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>> {}
+pub trait Decode: Portable + for<'a> CheckBytes<LowValidator<'a, Failure>> {}
+impl<T> Decode for T where T: Portable + for<'a> CheckBytes<LowValidator<'a, Failure>> {}

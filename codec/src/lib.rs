@@ -28,13 +28,13 @@ mod version;
 
 pub use encode::{Encoder, Head};
 pub use error::{DecodeError, EncodeError, ErrorCode, FrameError, HistError, RootError, StatsError};
-pub use ext::{Extension, ExtensionKind, Extensions};
+pub use ext::{Extension, ExtensionError, Extensions};
 pub use frame::RawFrame;
 pub use frame_reader::{FrameReader, Limits};
 pub use header::{Flags, HEADER_LEN, HOPS_MAX, Header};
 pub use hello::{HELLO_LEN_MAX, HELLO_LEN_MIN, HELLO_PREFIX, Hello, HelloError, Verdict, hello_len};
-pub use hist::{BUCKETS, Hist, VALUE_MAX, bucket_high, bucket_index, bucket_low};
+pub use hist::{ArchivedSparseHist, BUCKETS, Hist, SparseHist, VALUE_MAX, bucket_high, bucket_index, bucket_low};
 pub use ids::{Attempt, Epoch, FenceToken, JobId, NodeId, Sequence, ShardId, StepId, WorkflowId};
-pub use kinds::{Kind, Message, Priority, Role, Roles};
+pub use kinds::{Decode, Encode, Kind, Message, Priority, Role, Roles, ZeroIsAbsent};
 pub use rkyv::Archived;
 pub use version::{Features, NegotiatedCapabilities, NodeCapabilities, ProtocolVersion};

@@ -5,6 +5,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::StatsError;
 use crate::hist::SparseHist;
 
 /// Sources, then cells that point to them. All columns of one group have equal length.
@@ -99,4 +100,61 @@ pub struct StatsFinalAck {
     pub source_worker: Vec<[u8; 16]>,
     pub source_shard: Vec<u16>,
     pub source_epoch: Vec<u64>,
+}
+
+/// Most sources, and most cells, of one message.
+pub const ROWS_MAX: usize = 4096;
+
+impl ArchivedStatsColumns {
+    /// Checks that the columns hold together: equal lengths, rows that point to something. Histograms are checked
+    /// when they are merged.
+    ///
+    /// # Errors
+    /// [`StatsError`], naming the first column that does not fit.
+    pub fn check(&self) -> Result<(), StatsError> {
+        let (from, to, window_ms) = (self.k_from.to_native(), self.k_to.to_native(), self.window_ms.to_native());
+        if from > to || !(100..=10_000).contains(&window_ms) {
+            return Err(StatsError::Window { from, to, window_ms });
+        }
+        let (sources, cells) = (self.source_worker.len(), self.cell_source.len());
+        let (statuses, errors) = (self.status_cell.len(), self.error_cell.len());
+        for (what, len, max) in [
+            ("sources", sources, ROWS_MAX),
+            ("cells", cells, ROWS_MAX),
+            ("statuses", statuses, ROWS_MAX.saturating_mul(900)),
+            ("errors", errors, ROWS_MAX.saturating_mul(32)),
+        ] {
+            if len > max {
+                return Err(StatsError::TooMany { what, len, max });
+            }
+        }
+        macro_rules! equal {
+            ($want:expr; $($column:ident),+) => { $(if self.$column.len() != $want {
+                return Err(StatsError::ColumnLength {
+                    column: stringify!($column), len: self.$column.len(), want: $want });
+            })+ };
+        }
+        equal!(sources; source_shard, source_epoch, source_sequence);
+        equal!(cells; cell_workflow, cell_step, count, errors, cancelled, dropped, due, started, late, bytes_in,
+            bytes_out, in_flight, latency, service, lateness, connect);
+        equal!(statuses; status_code, status_count);
+        equal!(errors; error_kind, error_count);
+        points("cell_source", &self.cell_source, sources)?;
+        points("status_cell", &self.status_cell, cells)?;
+        points("error_cell", &self.error_cell, cells)
+    }
+}
+
+fn points(
+    column: &'static str,
+    rows: &[rkyv::rend::unaligned::u16_ule],
+    len: usize,
+) -> Result<(), StatsError> {
+    match rows.iter().position(|target| usize::from(target.to_native()) >= len) {
+        Some(row) => {
+            let target = rows.get(row).map_or(0, |target| usize::from(target.to_native()));
+            Err(StatsError::Dangling { column, row, target, len })
+        }
+        None => Ok(()),
+    }
 }

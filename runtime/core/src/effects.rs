@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use hyperscale_codec::{EncodeError, Encoder, Head, Message};
+use hyperscale_codec::{Encode, EncodeError, Encoder, Head};
 
 use crate::{DialId, LinkId};
 
@@ -41,7 +41,7 @@ impl<C> Default for Effects<C> {
 impl<C> Effects<C> {
     /// Encodes `message` for `link`. A message over its kind's limit is not sent; the driver logs it
     /// ([`Effects::take_failure`]).
-    pub fn send<M: Message>(&mut self, link: LinkId, head: Head, message: &M) {
+    pub fn send<M: Encode>(&mut self, link: LinkId, head: Head, message: &M) {
         let start = self.arena.len();
         match self.encoder.append(&mut self.arena, head, message) {
             Ok(()) => self.list.push(Effect::Send { link, range: start..self.arena.len() }),

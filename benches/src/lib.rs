@@ -1,0 +1,1 @@
+//! Criterion benchmarks, and the side-by-side runs against peers.

@@ -1,0 +1,210 @@
+//! Pieces of bytes to whole frames, in one bounded buffer.
+//!
+//! Every complete frame in the buffer is handed out before more is read, and borrowed in place. A frame's lengths
+//! are checked before the buffer grows for it; a warm reader allocates nothing.
+
+use crate::{FrameError, HEADER_LEN, Header, Kind, ProtocolVersion, RawFrame};
+
+/// What one connection accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of a core.
+    pub core_max: u32,
+    /// Most bytes of extensions.
+    pub ext_max: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { core_max: 4 << 20, ext_max: 4096 }
+    }
+}
+
+/// Most bytes of a root.
+const ROOT_MAX: u16 = 4096;
+/// Room for many small frames in one read.
+const CAPACITY: usize = 64 << 10;
+
+/// A connection's receive buffer.
+#[derive(Debug)]
+pub struct FrameReader {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Bytes the frame at `start` needs, once its header is known.
+    wanted: usize,
+    limits: Limits,
+}
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl FrameReader {
+    /// An empty reader; its buffer comes with the first read.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { buffer: Vec::new(), start: 0, end: 0, wanted: HEADER_LEN, limits }
+    }
+
+    /// Where the next read goes; never empty. Call after [`FrameReader::next`] said `None`.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end = self.end.saturating_sub(self.start);
+            self.start = 0;
+        }
+        let needed = CAPACITY.max(self.wanted);
+        if self.buffer.len() < needed || self.end == self.buffer.len() {
+            self.buffer.resize(needed.max(self.end.saturating_add(1)), 0);
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Tells that `n` bytes were read into [`FrameReader::space`].
+    pub fn filled(&mut self, n: usize) {
+        self.end = self.end.saturating_add(n).min(self.buffer.len());
+    }
+
+    /// Whether bytes of an unfinished frame are waiting.
+    #[must_use]
+    pub fn is_mid_frame(&self) -> bool {
+        self.end > self.start
+    }
+
+    /// Takes bytes that arrived before the reader was there, such as those behind a handshake.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let n = space.len().min(bytes.len());
+            let (now, later) = bytes.split_at_checked(n).unwrap_or((bytes, &[]));
+            if let Some(into) = space.get_mut(..n) {
+                into.copy_from_slice(now);
+            }
+            self.filled(n);
+            bytes = later;
+        }
+    }
+
+    /// The next whole frame, or `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// [`FrameError`]: out of step, damaged or over a limit; the connection must be closed.
+    #[allow(clippy::should_implement_trait, reason = "it lends from the buffer, which no iterator can")]
+    pub fn next(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
+        let waiting = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let Some((head, _)) = waiting.split_first_chunk::<HEADER_LEN>() else {
+            self.wanted = HEADER_LEN;
+            return Ok(None);
+        };
+        let header = Header::decode(head)?;
+        self.check(&header)?;
+        let len = header.frame_len();
+        if waiting.len() < len {
+            self.wanted = len;
+            return Ok(None);
+        }
+        let from = self.start;
+        self.start = from.saturating_add(len);
+        let bytes = self.buffer.get(from..self.start).unwrap_or_default();
+        let want = crc32fast::hash(bytes.get(HEADER_LEN..).unwrap_or_default());
+        if want != header.body_crc {
+            return Err(FrameError::BodyChecksum { kind: header.kind, got: header.body_crc, want });
+        }
+        Ok(Some(RawFrame { header, bytes }))
+    }
+
+    fn check(&self, header: &Header) -> Result<(), FrameError> {
+        let [want, _] = ProtocolVersion::CURRENT.major.to_le_bytes();
+        if header.major != want {
+            return Err(FrameError::Major { got: header.major, want });
+        }
+        let kind = header.kind;
+        let of_kind = Kind::from_wire(kind).map_or(self.limits.core_max, Kind::core_max);
+        let max = of_kind.min(self.limits.core_max);
+        if header.core_len > max {
+            return Err(FrameError::TooLong { kind, part: "core", len: header.core_len, max });
+        }
+        if header.ext_len > self.limits.ext_max {
+            let (len, max) = (u32::from(header.ext_len), u32::from(self.limits.ext_max));
+            return Err(FrameError::TooLong { kind, part: "extensions", len, max });
+        }
+        if header.root_len == 0 || header.root_len > ROOT_MAX || u32::from(header.root_len) > header.core_len {
+            return Err(FrameError::RootLength { kind, root: header.root_len, core: header.core_len });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::JobFinalResultAck;
+    use crate::{Encoder, Head};
+
+    fn frames(n: u8) -> Vec<u8> {
+        let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+        for job in 0..n {
+            encoder.append(&mut out, Head::default(), &JobFinalResultAck { job: [job; 16] }).unwrap();
+        }
+        out
+    }
+
+    fn read_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<u8>, FrameError> {
+        let (mut reader, mut jobs, mut scratch) = (FrameReader::default(), Vec::new(), Vec::new());
+        for part in bytes.chunks(piece) {
+            reader.feed(part);
+            while let Some(frame) = reader.next()? {
+                jobs.push(frame.decode::<JobFinalResultAck>(&mut scratch).unwrap().job[0]);
+            }
+        }
+        assert!(!reader.is_mid_frame());
+        Ok(jobs)
+    }
+
+    #[test]
+    fn frames_come_whole_however_they_are_cut() {
+        let bytes = frames(9);
+        for piece in [1, 3, 47, 48, 49, 64, 100, bytes.len()] {
+            assert_eq!(read_in_pieces(&bytes, piece), Ok((0..9).collect()), "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_body_is_refused() {
+        let mut bytes = frames(1);
+        bytes[HEADER_LEN + 3] ^= 1;
+        assert!(matches!(read_in_pieces(&bytes, 7), Err(FrameError::BodyChecksum { .. })));
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_refused_before_memory_is_taken() {
+        let header = Header { core_len: u32::MAX, root_len: 16, ..Header::decode(&first(&frames(1))).unwrap() };
+        let mut reader = FrameReader::default();
+        reader.feed(&header.encode());
+        let before = reader.buffer.capacity();
+        assert!(matches!(reader.next(), Err(FrameError::TooLong { part: "core", .. })));
+        assert_eq!(reader.buffer.capacity(), before);
+    }
+
+    #[test]
+    fn a_root_longer_than_its_core_is_refused() {
+        let header = Header { root_len: 17, ..Header::decode(&first(&frames(1))).unwrap() };
+        let mut reader = FrameReader::default();
+        reader.feed(&header.encode());
+        assert!(matches!(reader.next(), Err(FrameError::RootLength { .. })));
+    }
+
+    #[test]
+    fn an_http_request_is_told_that_this_is_no_http_port() {
+        let mut reader = FrameReader::default();
+        reader.feed(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:7000\r\nAccept: */*\r\n\r\n");
+        assert_eq!(reader.next().unwrap_err(), FrameError::Magic(*b"GET "));
+    }
+
+    fn first(bytes: &[u8]) -> [u8; HEADER_LEN] {
+        *bytes.first_chunk().unwrap()
+    }
+}

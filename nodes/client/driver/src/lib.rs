@@ -1,0 +1,1 @@
+//! Runs the client's core on the runtime: carries bytes, decides nothing.

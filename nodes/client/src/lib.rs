@@ -1,0 +1,1 @@
+//! Submits a plan, follows its job, cancels it.

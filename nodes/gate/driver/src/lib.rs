@@ -1,0 +1,1 @@
+//! Runs the gate's core on the runtime: carries bytes, decides nothing.

@@ -1,0 +1,1 @@
+//! Who owns a job, what states it moves through, and in which order its workflows run.

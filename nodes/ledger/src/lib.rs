@@ -1,0 +1,1 @@
+//! The log of job facts: a core proposes, and acts when the entry comes back committed.

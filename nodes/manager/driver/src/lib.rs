@@ -1,0 +1,1 @@
+//! Runs the manager's core on the runtime: carries bytes, decides nothing.

@@ -1,0 +1,1 @@
+//! The scheduler of one datacenter: splits a job over its workers and adds up what they did.

@@ -1,0 +1,1 @@
+//! What a user reads: the summary, the terminal, the histogram log.

@@ -1,0 +1,1 @@
+//! A built-in HTTP/1.1 server to aim at; it knows exactly what it served.

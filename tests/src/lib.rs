@@ -1,0 +1,1 @@
+//! Whole-system tests: layers, golden bytes, real processes.
