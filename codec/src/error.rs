@@ -1,6 +1,6 @@
 //! What can be wrong with bytes: what, where, and what would be right.
 
-use crate::Kind;
+use crate::{Header, Kind};
 
 /// Why a frame's envelope is refused. After any of these the connection is out of step and must be closed, unless
 /// the variant says otherwise.
@@ -47,8 +47,26 @@ pub enum FrameError {
         /// The limit.
         max: u32,
     },
+    /// Longer than its kind may be. The frame is skipped, not read; the connection goes on.
+    #[error("frame of kind {:#06x} tells {} bytes of core, its kind allows {max}", header.kind, header.core_len)]
+    TooLongForKind {
+        /// The frame's envelope, for an answer.
+        header: Header,
+        /// The kind's limit.
+        max: u32,
+    },
+    /// Not one whole frame.
+    #[error("{got} bytes are not one whole frame; {want} are")]
+    Partial {
+        /// Bytes given.
+        got: usize,
+        /// Bytes a whole frame has.
+        want: usize,
+    },
     /// The root does not fit its core.
-    #[error("frame of kind {kind:#06x} tells a root of {root} bytes in a core of {core}; 1 to 4096 and at most the core")]
+    #[error(
+        "frame of kind {kind:#06x} tells a root of {root} bytes in a core of {core}; 1 to 4096 and at most the core"
+    )]
     RootLength {
         /// The frame's kind.
         kind: u16,
@@ -57,6 +75,28 @@ pub enum FrameError {
         /// As told.
         core: u32,
     },
+}
+
+impl FrameError {
+    /// Whether the connection is out of step and must be closed.
+    #[must_use]
+    pub const fn closes(&self) -> bool {
+        !matches!(self, Self::TooLongForKind { .. })
+    }
+
+    /// What the peer is told.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Major { .. } => ErrorCode::Incompatible,
+            Self::TooLong { .. } | Self::TooLongForKind { .. } => ErrorCode::TooLarge,
+            Self::Magic(_)
+            | Self::HeaderChecksum { .. }
+            | Self::BodyChecksum { .. }
+            | Self::Partial { .. }
+            | Self::RootLength { .. } => ErrorCode::Malformed,
+        }
+    }
 }
 
 /// Why a message's body is refused; the connection goes on.

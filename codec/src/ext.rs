@@ -15,37 +15,6 @@ const ATTEMPT: u16 = 4;
 const CRITICAL: u16 = 1 << 15;
 const COUNT_MAX: usize = 16;
 
-/// One extension with its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extension {
-    /// Time left for the whole call, in ms.
-    DeadlineMs(u32),
-    /// Trace id, span id.
-    Trace([u8; 16], [u8; 8]),
-    /// The caller's idempotency key.
-    Idempotency([u8; 16]),
-    /// Which attempt of the call this is, from 1.
-    Attempt(u8),
-}
-
-impl Extension {
-    /// Appends it; callers append in ascending order of ids, which is the order of the variants.
-    pub fn encode(self, out: &mut Vec<u8>) {
-        let mut put = |id: u16, parts: &[&[u8]]| {
-            let len = parts.iter().fold(0_u16, |sum, part| sum.saturating_add(part.len().try_into().unwrap_or(u16::MAX)));
-            out.extend_from_slice(&id.to_le_bytes());
-            out.extend_from_slice(&len.to_le_bytes());
-            parts.iter().for_each(|part| out.extend_from_slice(part));
-        };
-        match self {
-            Self::DeadlineMs(ms) => put(DEADLINE_MS, &[&ms.to_le_bytes()]),
-            Self::Trace(trace, span) => put(TRACE, &[&trace, &span]),
-            Self::Idempotency(key) => put(IDEMPOTENCY, &[&key]),
-            Self::Attempt(attempt) => put(ATTEMPT, &[&[attempt]]),
-        }
-    }
-}
-
 /// What is wrong with a block of extensions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExtensionError {
@@ -71,42 +40,115 @@ pub struct Extensions {
 }
 
 impl Extensions {
+    /// Appends the block that travels; ids ascend.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        if let Some(ms) = self.deadline_ms {
+            put(out, DEADLINE_MS, &[&ms.to_le_bytes()]);
+        }
+        if let Some((trace, span)) = self.trace {
+            put(out, TRACE, &[&trace, &span]);
+        }
+        if let Some(key) = self.idempotency {
+            put(out, IDEMPOTENCY, &[&key]);
+        }
+        if let Some(attempt) = self.attempt {
+            put(out, ATTEMPT, &[&[attempt]]);
+        }
+    }
+
     /// Reads a block. Unknown extensions that are not critical are skipped.
     ///
     /// # Errors
     /// [`ExtensionError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, ExtensionError> {
         let mut all = Self::default();
-        let mut rest = bytes;
-        let mut last = 0_u16;
-        let mut seen = 0_usize;
-        while !rest.is_empty() {
-            let malformed = || ExtensionError::Malformed(bytes.len().saturating_sub(rest.len()));
-            let (kind, after) = rest.split_first_chunk::<2>().ok_or_else(malformed)?;
-            let (len, after) = after.split_first_chunk::<2>().ok_or_else(malformed)?;
-            let (kind, len) = (u16::from_le_bytes(*kind), usize::from(u16::from_le_bytes(*len)));
-            let (value, after) = after.split_at_checked(len).ok_or_else(malformed)?;
-            let id = kind & !CRITICAL;
-            seen = seen.saturating_add(1);
-            if id <= last || seen > COUNT_MAX {
-                return Err(malformed());
-            }
-            last = id;
+        for extension in RawExtensions::new(bytes) {
+            let RawExtension { id, critical, value, at } = extension?;
+            let malformed = || ExtensionError::Malformed(at);
             match id {
-                DEADLINE_MS => all.deadline_ms = Some(u32::from_le_bytes(exact(value).ok_or_else(malformed)?)),
+                DEADLINE_MS => {
+                    all.deadline_ms = Some(u32::from_le_bytes(exact(value).ok_or_else(malformed)?))
+                }
                 TRACE => {
                     let (trace, span) = value.split_first_chunk::<16>().ok_or_else(malformed)?;
                     all.trace = Some((*trace, exact(span).ok_or_else(malformed)?));
                 }
                 IDEMPOTENCY => all.idempotency = Some(exact(value).ok_or_else(malformed)?),
                 ATTEMPT => all.attempt = Some(u8::from_le_bytes(exact(value).ok_or_else(malformed)?)),
-                unknown if kind & CRITICAL != 0 => return Err(ExtensionError::Unsupported(unknown)),
+                unknown if critical => return Err(ExtensionError::Unsupported(unknown)),
                 _skipped => {}
             }
-            rest = after;
         }
         Ok(all)
     }
+}
+
+/// One extension of a block, known or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawExtension<'a> {
+    /// What it is, without the critical bit.
+    pub id: u16,
+    /// Whether a reader that does not know it must refuse the message.
+    pub critical: bool,
+    /// Its value.
+    pub value: &'a [u8],
+    /// Where in the block it begins.
+    pub at: usize,
+}
+
+/// The extensions of a block in order; ends after the first error.
+#[derive(Debug, Clone)]
+pub struct RawExtensions<'a> {
+    block: &'a [u8],
+    rest: &'a [u8],
+    last: u16,
+    left: usize,
+}
+
+impl<'a> RawExtensions<'a> {
+    /// Begins at the head of a block.
+    #[must_use]
+    pub const fn new(block: &'a [u8]) -> Self {
+        Self { block, rest: block, last: 0, left: COUNT_MAX }
+    }
+
+    fn advance(&mut self) -> Option<RawExtension<'a>> {
+        let at = self.block.len().saturating_sub(self.rest.len());
+        let (kind, rest) = self.rest.split_first_chunk::<2>()?;
+        let (len, rest) = rest.split_first_chunk::<2>()?;
+        let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+        let kind = u16::from_le_bytes(*kind);
+        let id = kind & !CRITICAL;
+        self.left = self.left.checked_sub(1)?;
+        if id <= self.last {
+            return None;
+        }
+        (self.last, self.rest) = (id, rest);
+        Some(RawExtension { id, critical: kind & CRITICAL != 0, value, at })
+    }
+}
+
+impl<'a> Iterator for RawExtensions<'a> {
+    type Item = Result<RawExtension<'a>, ExtensionError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let at = self.block.len().saturating_sub(self.rest.len());
+        let next = self.advance().ok_or(ExtensionError::Malformed(at));
+        if next.is_err() {
+            self.rest = &[];
+        }
+        Some(next)
+    }
+}
+
+fn put(out: &mut Vec<u8>, id: u16, parts: &[&[u8]]) {
+    let len = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+    out.extend_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes());
+    parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 fn exact<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
@@ -117,21 +159,24 @@ fn exact<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
+    fn all() -> Extensions {
+        Extensions {
+            deadline_ms: Some(250),
+            trace: Some(([1; 16], [2; 8])),
+            idempotency: Some([3; 16]),
+            attempt: Some(2),
+        }
+    }
+
     fn block() -> Vec<u8> {
         let mut out = Vec::new();
-        Extension::DeadlineMs(250).encode(&mut out);
-        Extension::Trace([1; 16], [2; 8]).encode(&mut out);
-        Extension::Idempotency([3; 16]).encode(&mut out);
-        Extension::Attempt(2).encode(&mut out);
+        all().encode(&mut out);
         out
     }
 
     #[test]
     fn all_known_extensions_come_back() {
-        let all = Extensions::decode(&block()).unwrap();
-        assert_eq!(all.deadline_ms, Some(250));
-        assert_eq!(all.trace, Some(([1; 16], [2; 8])));
-        assert_eq!((all.idempotency, all.attempt), (Some([3; 16]), Some(2)));
+        assert_eq!(Extensions::decode(&block()), Ok(all()));
     }
 
     #[test]

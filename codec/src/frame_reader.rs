@@ -3,7 +3,7 @@
 //! Every complete frame in the buffer is handed out before more is read, and borrowed in place. A frame's lengths
 //! are checked before the buffer grows for it; a warm reader allocates nothing.
 
-use crate::{FrameError, HEADER_LEN, Header, Kind, ProtocolVersion, RawFrame};
+use crate::{FrameError, HEADER_LEN, Header, Kind, ProtocolVersion, ROOT_MAX, RawFrame};
 
 /// What one connection accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,33 +20,26 @@ impl Default for Limits {
     }
 }
 
-/// Most bytes of a root.
-const ROOT_MAX: u16 = 4096;
 /// Room for many small frames in one read.
 const CAPACITY: usize = 64 << 10;
 
-/// A connection's receive buffer.
-#[derive(Debug)]
+/// A connection's receive buffer: 64 KiB, and more only for a frame whose lengths were accepted.
+#[derive(Debug, Default)]
 pub struct FrameReader {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     /// Bytes the frame at `start` needs, once its header is known.
     wanted: usize,
-    limits: Limits,
-}
-
-impl Default for FrameReader {
-    fn default() -> Self {
-        Self::new(Limits::default())
-    }
+    /// Bytes still to be dropped of a frame that its kind's limit refused.
+    skip: usize,
 }
 
 impl FrameReader {
     /// An empty reader; its buffer comes with the first read.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { buffer: Vec::new(), start: 0, end: 0, wanted: HEADER_LEN, limits }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Where the next read goes; never empty. Call after [`FrameReader::next`] said `None`.
@@ -65,13 +58,21 @@ impl FrameReader {
 
     /// Tells that `n` bytes were read into [`FrameReader::space`].
     pub fn filled(&mut self, n: usize) {
+        debug_assert!(n <= self.buffer.len().saturating_sub(self.end), "more read than there was space");
         self.end = self.end.saturating_add(n).min(self.buffer.len());
     }
 
-    /// Whether bytes of an unfinished frame are waiting.
+    /// Whether an unfinished frame is waiting for its rest.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        self.end > self.start
+        self.end > self.start || self.skip > 0
+    }
+
+    /// Gives back all memory when nothing is held; for a link that fell idle.
+    pub fn release(&mut self) {
+        if self.end == self.start {
+            (self.buffer, self.start, self.end, self.wanted) = (Vec::new(), 0, 0, 0);
+        }
     }
 
     /// Takes bytes that arrived before the reader was there, such as those behind a handshake.
@@ -91,50 +92,71 @@ impl FrameReader {
     /// The next whole frame, or `None` when more bytes are needed.
     ///
     /// # Errors
-    /// [`FrameError`]: out of step, damaged or over a limit; the connection must be closed.
+    /// [`FrameError`]. Where [`FrameError::closes`], the connection must be closed; after
+    /// [`FrameError::TooLongForKind`] the next call goes on behind the refused frame.
     #[allow(clippy::should_implement_trait, reason = "it lends from the buffer, which no iterator can")]
-    pub fn next(&mut self) -> Result<Option<RawFrame<'_>>, FrameError> {
+    pub fn next(&mut self, limits: &Limits) -> Result<Option<RawFrame<'_>>, FrameError> {
+        if !self.skipped() {
+            return Ok(None);
+        }
         let waiting = self.buffer.get(self.start..self.end).unwrap_or_default();
         let Some((head, _)) = waiting.split_first_chunk::<HEADER_LEN>() else {
             self.wanted = HEADER_LEN;
             return Ok(None);
         };
         let header = Header::decode(head)?;
-        self.check(&header)?;
+        check_major(&header)?;
         let len = header.frame_len();
+        if let Err(refused) = check_lengths(&header, limits) {
+            if !refused.closes() {
+                self.skip = len;
+            }
+            return Err(refused);
+        }
         if waiting.len() < len {
             self.wanted = len;
             return Ok(None);
         }
         let from = self.start;
         self.start = from.saturating_add(len);
-        let bytes = self.buffer.get(from..self.start).unwrap_or_default();
-        let want = crc32fast::hash(bytes.get(HEADER_LEN..).unwrap_or_default());
-        if want != header.body_crc {
-            return Err(FrameError::BodyChecksum { kind: header.kind, got: header.body_crc, want });
-        }
-        Ok(Some(RawFrame { header, bytes }))
+        self.wanted = HEADER_LEN;
+        RawFrame::checked(header, self.buffer.get(from..self.start).unwrap_or_default()).map(Some)
     }
 
-    fn check(&self, header: &Header) -> Result<(), FrameError> {
-        let [want, _] = ProtocolVersion::CURRENT.major.to_le_bytes();
-        if header.major != want {
-            return Err(FrameError::Major { got: header.major, want });
+    /// Drops what is held of a refused frame; whether all of it is gone.
+    fn skipped(&mut self) -> bool {
+        let held = self.skip.min(self.end.saturating_sub(self.start));
+        self.start = self.start.saturating_add(held);
+        self.skip = self.skip.saturating_sub(held);
+        self.skip == 0
+    }
+}
+
+/// Check 4 of a frame: its major version is the connection's.
+pub(crate) fn check_major(header: &Header) -> Result<(), FrameError> {
+    let [want, _] = ProtocolVersion::CURRENT.major.to_le_bytes();
+    if header.major == want { Ok(()) } else { Err(FrameError::Major { got: header.major, want }) }
+}
+
+/// Check 5 of a frame: lengths within the connection's limits, then within the kind's.
+pub(crate) fn check_lengths(header: &Header, limits: &Limits) -> Result<(), FrameError> {
+    let kind = header.kind;
+    if header.core_len > limits.core_max {
+        let (len, max) = (header.core_len, limits.core_max);
+        return Err(FrameError::TooLong { kind, part: "core", len, max });
+    }
+    if header.ext_len > limits.ext_max {
+        let (len, max) = (u32::from(header.ext_len), u32::from(limits.ext_max));
+        return Err(FrameError::TooLong { kind, part: "extensions", len, max });
+    }
+    if header.root_len == 0 || header.root_len > ROOT_MAX || u32::from(header.root_len) > header.core_len {
+        return Err(FrameError::RootLength { kind, root: header.root_len, core: header.core_len });
+    }
+    match Kind::from_wire(kind) {
+        Some(known) if header.core_len > known.core_max() => {
+            Err(FrameError::TooLongForKind { header: *header, max: known.core_max() })
         }
-        let kind = header.kind;
-        let of_kind = Kind::from_wire(kind).map_or(self.limits.core_max, Kind::core_max);
-        let max = of_kind.min(self.limits.core_max);
-        if header.core_len > max {
-            return Err(FrameError::TooLong { kind, part: "core", len: header.core_len, max });
-        }
-        if header.ext_len > self.limits.ext_max {
-            let (len, max) = (u32::from(header.ext_len), u32::from(self.limits.ext_max));
-            return Err(FrameError::TooLong { kind, part: "extensions", len, max });
-        }
-        if header.root_len == 0 || header.root_len > ROOT_MAX || u32::from(header.root_len) > header.core_len {
-            return Err(FrameError::RootLength { kind, root: header.root_len, core: header.core_len });
-        }
-        Ok(())
+        _ => Ok(()),
     }
 }
 
@@ -156,7 +178,7 @@ mod tests {
         let (mut reader, mut jobs, mut scratch) = (FrameReader::default(), Vec::new(), Vec::new());
         for part in bytes.chunks(piece) {
             reader.feed(part);
-            while let Some(frame) = reader.next()? {
+            while let Some(frame) = reader.next(&Limits::default())? {
                 jobs.push(frame.decode::<JobFinalResultAck>(&mut scratch).unwrap().job[0]);
             }
         }
@@ -181,11 +203,12 @@ mod tests {
 
     #[test]
     fn a_length_over_the_limit_is_refused_before_memory_is_taken() {
-        let header = Header { core_len: u32::MAX, root_len: 16, ..Header::decode(&first(&frames(1))).unwrap() };
+        let header =
+            Header { core_len: u32::MAX, root_len: 16, ..Header::decode(&first(&frames(1))).unwrap() };
         let mut reader = FrameReader::default();
         reader.feed(&header.encode());
         let before = reader.buffer.capacity();
-        assert!(matches!(reader.next(), Err(FrameError::TooLong { part: "core", .. })));
+        assert!(matches!(reader.next(&Limits::default()), Err(FrameError::TooLong { part: "core", .. })));
         assert_eq!(reader.buffer.capacity(), before);
     }
 
@@ -194,14 +217,14 @@ mod tests {
         let header = Header { root_len: 17, ..Header::decode(&first(&frames(1))).unwrap() };
         let mut reader = FrameReader::default();
         reader.feed(&header.encode());
-        assert!(matches!(reader.next(), Err(FrameError::RootLength { .. })));
+        assert!(matches!(reader.next(&Limits::default()), Err(FrameError::RootLength { .. })));
     }
 
     #[test]
     fn an_http_request_is_told_that_this_is_no_http_port() {
         let mut reader = FrameReader::default();
         reader.feed(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:7000\r\nAccept: */*\r\n\r\n");
-        assert_eq!(reader.next().unwrap_err(), FrameError::Magic(*b"GET "));
+        assert_eq!(reader.next(&Limits::default()).unwrap_err(), FrameError::Magic(*b"GET "));
     }
 
     fn first(bytes: &[u8]) -> [u8; HEADER_LEN] {

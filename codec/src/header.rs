@@ -7,6 +7,8 @@ use crate::{FrameError, ShardId};
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 48;
+/// Most bytes of a root.
+pub const ROOT_MAX: u16 = 4096;
 /// A frame that crossed this many nodes is refused.
 pub const HOPS_MAX: u8 = 8;
 

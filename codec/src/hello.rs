@@ -58,7 +58,9 @@ impl Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
     /// Not our protocol.
-    #[error("the first bytes are {0:02x?}; a Hyperscale node begins with 89 48 53 48; is this the right port?")]
+    #[error(
+        "the first bytes are {0:02x?}; a Hyperscale node begins with 89 48 53 48; is this the right port?"
+    )]
     Magic([u8; 8]),
     /// Outside 82 to 1024.
     #[error("a handshake of {0} bytes; 82 to 1024 are accepted")]
@@ -120,14 +122,9 @@ impl Hello {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&[0, 0, self.verdict as u8, self.role as u8]);
-        for number in [
-            self.version.major,
-            self.version.minor,
-            self.shards,
-            self.shard.0,
-            self.in_flight_max,
-            0,
-        ] {
+        for number in
+            [self.version.major, self.version.minor, self.shards, self.shard.0, self.in_flight_max, 0]
+        {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.features.0.to_le_bytes());
@@ -137,7 +134,8 @@ impl Hello {
             out.extend_from_slice(&number.to_le_bytes());
         }
         let ports = self.ports.get(..self.ports.len().min(64)).unwrap_or_default();
-        for (text, max) in [(&self.node_version, 64), (&self.fleet, 64), (&self.text, 255), (&self.name, 255)] {
+        for (text, max) in [(&self.node_version, 64), (&self.fleet, 64), (&self.text, 255), (&self.name, 255)]
+        {
             put_text(out, text, max);
         }
         out.extend_from_slice(&u16::try_from(ports.len()).unwrap_or(0).to_le_bytes());
@@ -169,7 +167,8 @@ impl Hello {
         }
         let mut fields = Fields(sealed.get(HELLO_PREFIX..).unwrap_or_default());
         let [verdict, role] = fields.take("verdict and role")?;
-        let role = Role::from_wire(role).ok_or(HelloError::Field("role: 0 client, 1 gate, 2 manager, 3 worker"))?;
+        let role =
+            Role::from_wire(role).ok_or(HelloError::Field("role: 0 client, 1 gate, 2 manager, 3 worker"))?;
         let version = ProtocolVersion { major: fields.u16("major")?, minor: fields.u16("minor")? };
         let (shards, shard) = (fields.u16("shards")?, ShardId(fields.u16("shard")?));
         let (in_flight_max, _reserved) = (fields.u16("in_flight_max")?, fields.u16("reserved")?);

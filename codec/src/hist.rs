@@ -92,7 +92,8 @@ impl Hist {
     /// An empty histogram.
     #[must_use]
     pub fn new() -> Self {
-        let counts = vec![0; BUCKETS].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; BUCKETS]));
+        let counts =
+            vec![0; BUCKETS].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0; BUCKETS]));
         Self { counts, count: 0, over: 0, sum: 0, min: u64::MAX, max: 0 }
     }
 
@@ -342,7 +343,11 @@ impl<I: Fn(usize) -> u16, L: Fn(usize) -> u32, H: Fn(usize) -> u32> Parts<I, L, 
             return Err(HistError::Count { buckets, count: self.count });
         }
         if self.count == 0 {
-            return if index == 0 && self.sum == 0 && self.over == 0 { Ok(0) } else { Err(HistError::Extremes) };
+            return if index == 0 && self.sum == 0 && self.over == 0 {
+                Ok(0)
+            } else {
+                Err(HistError::Extremes)
+            };
         }
         let first = (self.index)(0);
         let ends_fit = usize::from(first) == bucket_index(self.min.min(VALUE_MAX))
@@ -388,7 +393,11 @@ mod tests {
             (VALUE_MAX, 4863, 17_523_466_567_680, VALUE_MAX),
         ];
         for (value, index, low, high) in vectors {
-            assert_eq!((bucket_index(value), bucket_low(index), bucket_high(index)), (index, low, high), "{value}");
+            assert_eq!(
+                (bucket_index(value), bucket_low(index), bucket_high(index)),
+                (index, low, high),
+                "{value}"
+            );
         }
     }
 

@@ -3,13 +3,11 @@
 //! A message without a row here does not compile into a frame. The number's two top bits are its class, so that
 //! even an unknown kind can be shed rightly. Numbers are never reused.
 
-use rkyv::api::high::HighSerializer;
-use rkyv::api::low::LowValidator;
+use rkyv::api::low::{LowDeserializer, LowSerializer, LowValidator};
 use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::Failure;
 use rkyv::ser::allocator::ArenaHandle;
-use rkyv::util::AlignedVec;
-use rkyv::{Archive, Portable};
+use rkyv::{Archive, Deserialize, Portable, Serialize};
 
 use crate::messages::*;
 
@@ -108,12 +106,24 @@ impl Roles {
     }
 }
 
-/// The root of one kind.
-pub trait Message: Archive<Archived: Portable> {
+/// What the encoder writes with: onto the end of a frame buffer, with scratch memory that is kept.
+type Writer<'a> = LowSerializer<Vec<u8>, ArenaHandle<'a>, Failure>;
+
+/// The root of one kind: what a frame's body is. Implemented by the table in this file alone.
+pub trait Message:
+    Archive<
+        Archived: Portable
+                      + for<'a> CheckBytes<LowValidator<'a, Failure>>
+                      + Deserialize<Self, LowDeserializer<Failure>>,
+    > + for<'a> Serialize<Writer<'a>>
+    + Sized
+{
     /// Its kind.
     const KIND: Kind;
     /// Sizes of its root in all released minors, oldest first; the last is this build's.
     const ROOTS: &'static [usize];
+    /// Most bytes its core may have.
+    const CORE_MAX: u32 = Self::KIND.core_max();
 }
 
 /// Types whose zero bytes are valid and mean "absent"; only these may be appended to a root.
@@ -125,6 +135,8 @@ impl ZeroIsAbsent for rkyv::rend::unaligned::u16_ule {}
 impl ZeroIsAbsent for rkyv::rend::unaligned::u32_ule {}
 impl ZeroIsAbsent for rkyv::rend::unaligned::u64_ule {}
 
+/// Only called for the types behind a `+` in the table; the first field appended to a root is the first caller.
+#[allow(dead_code, reason = "no minor has appended a field yet")]
 const fn appended<T: ZeroIsAbsent>() {}
 
 const KIB: u32 = 1 << 10;
@@ -148,6 +160,12 @@ macro_rules! kinds {
             #[must_use]
             pub const fn from_wire(number: u16) -> Option<Self> {
                 match number { $($number => Some(Self::$name),)+ _ => None }
+            }
+
+            /// The number that travels.
+            #[must_use]
+            pub const fn to_wire(self) -> u16 {
+                self as u16
             }
 
             /// Its name in logs and metrics.
@@ -196,8 +214,14 @@ macro_rules! kinds {
             // A field was appended, removed or retyped: append the new size, or undo it.
             assert!(released[released.len() - 1] == size_of::<<$name as Archive>::Archived>());
             assert!(align_of::<<$name as Archive>::Archived>() == 1);
-            assert!($number >> 14 == Priority::$class as u16 && $number != 0);
-            appended::<u8>();
+            assert!(size_of::<<$name as Archive>::Archived>() <= crate::header::ROOT_MAX as usize);
+            let mut i = 1;
+            while i < released.len() {
+                assert!(released[i - 1] < released[i]);
+                i += 1;
+            }
+            // The class is the number's two top bits, so that even an unknown kind has one.
+            assert!(Priority::of_number($number) as u8 == Priority::$class as u8 && $number != 0);
             $(appended::<$appended>();)*
         };)+
     };
@@ -240,11 +264,3 @@ kinds! {
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62];
     StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
 }
-
-/// What encoding needs of a message: the serializer that the encoder reuses.
-pub trait Encode: Message + for<'a> rkyv::Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Failure>> {}
-impl<M> Encode for M where M: Message + for<'a> rkyv::Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Failure>> {}
-
-/// What decoding needs of an archive.
-pub trait Decode: Portable + for<'a> CheckBytes<LowValidator<'a, Failure>> {}
-impl<T> Decode for T where T: Portable + for<'a> CheckBytes<LowValidator<'a, Failure>> {}

@@ -19,8 +19,8 @@ mod frame_reader;
 mod header;
 mod hello;
 mod hist;
-mod ids;
-mod kinds;
+pub mod ids;
+pub mod kinds;
 #[allow(missing_docs, reason = "fields named by the specification's catalogue; those that need it say more")]
 pub mod messages;
 mod root;
@@ -28,13 +28,17 @@ mod version;
 
 pub use encode::{Encoder, Head};
 pub use error::{DecodeError, EncodeError, ErrorCode, FrameError, HistError, RootError, StatsError};
-pub use ext::{Extension, ExtensionError, Extensions};
-pub use frame::RawFrame;
+pub use ext::{ExtensionError, Extensions, RawExtension, RawExtensions};
+pub use frame::{Frame, RawFrame, to_owned};
 pub use frame_reader::{FrameReader, Limits};
-pub use header::{Flags, HEADER_LEN, HOPS_MAX, Header};
+pub use header::{Flags, HEADER_LEN, HOPS_MAX, Header, ROOT_MAX};
 pub use hello::{HELLO_LEN_MAX, HELLO_LEN_MIN, HELLO_PREFIX, Hello, HelloError, Verdict, hello_len};
-pub use hist::{ArchivedSparseHist, BUCKETS, Hist, SparseHist, VALUE_MAX, bucket_high, bucket_index, bucket_low};
+pub use hist::{
+    ArchivedSparseHist, BUCKETS, Hist, SparseHist, VALUE_MAX, bucket_high, bucket_index, bucket_low,
+};
 pub use ids::{Attempt, Epoch, FenceToken, JobId, NodeId, Sequence, ShardId, StepId, WorkflowId};
-pub use kinds::{Decode, Encode, Kind, Message, Priority, Role, Roles, ZeroIsAbsent};
+#[doc(hidden)]
+pub use kinds::Message as Encode;
+pub use kinds::{Kind, Message, Priority, Role, Roles};
 pub use rkyv::Archived;
 pub use version::{Features, NegotiatedCapabilities, NodeCapabilities, ProtocolVersion};

@@ -112,7 +112,8 @@ impl ArchivedStatsColumns {
     /// # Errors
     /// [`StatsError`], naming the first column that does not fit.
     pub fn check(&self) -> Result<(), StatsError> {
-        let (from, to, window_ms) = (self.k_from.to_native(), self.k_to.to_native(), self.window_ms.to_native());
+        let (from, to, window_ms) =
+            (self.k_from.to_native(), self.k_to.to_native(), self.window_ms.to_native());
         if from > to || !(100..=10_000).contains(&window_ms) {
             return Err(StatsError::Window { from, to, window_ms });
         }
