@@ -2,7 +2,7 @@
 //!
 //! [`CellSet`] is what a load shard fills and a report reads: one [`Cell`] a step, one for the workflow's
 //! iterations. [`Totals`] keeps the newest snapshot of each (worker, shard, epoch), so that a lost, repeated or
-//! reordered message can neither lose nor double a count. [`WindowRing`] keeps the recent windows for live views.
+//! reordered message can neither lose nor double a count. [`WindowMerge`] joins the windows of several senders for views.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -14,4 +14,4 @@ mod windows;
 pub use cell::{Cell, CellSet};
 pub use columns::{ColumnsBuilder, MergeError, Source, cells_of, merge_cell, sources_of};
 pub use totals::{Taken, Totals};
-pub use windows::{Window, WindowRing};
+pub use windows::WindowMerge;

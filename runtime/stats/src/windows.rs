@@ -1,0 +1,96 @@
+//! Windows on their way to a view: deltas of several senders, merged until all have told of a window.
+//!
+//! Merging costs resolution, never counts: what comes late joins the window that is still open. In: deltas with the
+//! windows they cover. Out: one merged set of cells with the windows it covers. Bounded by one set a workflow.
+
+use std::collections::BTreeMap;
+
+use hyperscale_codec::messages::ArchivedStatsColumns;
+
+use crate::CellSet;
+use crate::columns::{MergeError, cells_of, merge_cell, sources_of};
+
+/// The windows of one job that were not yet passed on.
+#[derive(Debug)]
+pub struct WindowMerge<K> {
+    cells: Vec<CellSet>,
+    /// Last window told, and requests then in flight, of each sender still expected.
+    senders: BTreeMap<K, Told>,
+    from: Option<u32>,
+    to: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    through: Option<u32>,
+    in_flight: u64,
+}
+
+impl<K: Ord + Copy> WindowMerge<K> {
+    /// For a plan whose workflows have so many steps each.
+    #[must_use]
+    pub fn new(steps: &[usize]) -> Self {
+        let cells = steps.iter().map(|&n| CellSet::new(n)).collect();
+        Self { cells, senders: BTreeMap::new(), from: None, to: 0 }
+    }
+
+    /// Waits for this sender from now on.
+    pub fn expect(&mut self, sender: K) {
+        self.senders.entry(sender).or_default();
+    }
+
+    /// Waits for this sender no longer; it has ended or is gone.
+    pub fn forget(&mut self, sender: K) {
+        self.senders.remove(&sender);
+    }
+
+    /// Adds a checked message of deltas.
+    ///
+    /// # Errors
+    /// [`MergeError`]; rows before the refused one were added: a view may be wrong where a sender is.
+    pub fn take(&mut self, sender: K, columns: &ArchivedStatsColumns) -> Result<(), MergeError> {
+        let (from, to) = (columns.k_from.to_native(), columns.k_to.to_native());
+        let mut in_flight = 0;
+        for index in 0..sources_of(columns).count() {
+            for (row, workflow, step) in cells_of(columns, index) {
+                let missing = MergeError::NoSuchRow { workflow: workflow.0, step: step.0 };
+                let cells = usize::try_from(workflow.0).ok().and_then(|at| self.cells.get_mut(at));
+                let cell = cells.and_then(|cells| cells.cell_mut(step)).ok_or(missing)?;
+                merge_cell(columns, row, cell)?;
+                in_flight += std::mem::take(&mut cell.in_flight);
+            }
+        }
+        self.from = Some(self.from.map_or(from, |first| first.min(from)));
+        self.to = self.to.max(to);
+        let told = self.senders.entry(sender).or_default();
+        told.through = told.through.max(Some(to));
+        told.in_flight = in_flight;
+        Ok(())
+    }
+
+    /// Whether something waits, and every expected sender has told of its last window.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.from.is_some() && self.senders.values().all(|told| told.through >= Some(self.to))
+    }
+
+    /// Whether something waits.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.from.is_some()
+    }
+
+    /// Requests in flight over all senders, as last told.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.senders.values().map(|told| told.in_flight).sum()
+    }
+
+    /// Shows what waits, first and last window, to `pass`, then empties it.
+    pub fn flush<R>(&mut self, pass: impl FnOnce(u32, u32, &[CellSet]) -> R) -> Option<R> {
+        let from = self.from.take()?;
+        let result = pass(from, self.to, &self.cells);
+        self.cells.iter_mut().for_each(CellSet::clear);
+        Some(result)
+    }
+}
