@@ -2,7 +2,7 @@
 //!
 //! A load is `units` equal parts; virtual user `v`, arrival `i` and iteration `j` belong to unit `v`, `i`, `j` modulo
 //! `units`. Whoever holds a range of units therefore knows its part without asking, and the parts of any split add
-//! up to the whole. Equal to the largest remainder method with ties to the lower position.
+//! up to the whole. With one unit a shard this is the largest remainder method, ties to the lower position.
 
 use hyperscale_codec::messages::Share;
 
@@ -23,9 +23,6 @@ pub enum SplitError {
     /// The units do not fit their whole.
     #[error("units {from} to {from}+{count} of {of}: the range must be within the whole, and not empty")]
     Range { from: u32, count: u32, of: u32 },
-    /// More parts than a number holds.
-    #[error("too many parts to split a load exactly")]
-    TooFine,
 }
 
 impl Units {
@@ -43,8 +40,8 @@ impl Units {
     }
 }
 
-/// Splits a range by weights (shards of a worker), in their order. Ranges of the parts lie one after the other; a
-/// part of weight 0 gets no unit.
+/// Splits a range by weights (shards of a worker), in their order: largest remainder, ties to the earlier part.
+/// Ranges of the parts lie one after the other; a part may get no unit, where there are fewer units than parts.
 ///
 /// # Errors
 /// [`SplitError`].
@@ -53,21 +50,29 @@ pub fn split(units: Units, weights: &[u32]) -> Result<Vec<Units>, SplitError> {
     if count == 0 || from.checked_add(count).is_none_or(|end| end > of) {
         return Err(SplitError::Range { from, count, of });
     }
-    let total = weights.iter().try_fold(0_u32, |sum, &w| sum.checked_add(w)).ok_or(SplitError::TooFine)?;
+    let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
     if total == 0 {
         return Err(SplitError::Nobody);
     }
-    // Finer units where the range does not divide by the weights.
-    let (scale, each) = if count % total == 0 { (1, count / total) } else { (total, count) };
-    let scaled = |n: u32| n.checked_mul(scale).ok_or(SplitError::TooFine);
-    let (mut next, of) = (scaled(from)?, scaled(of)?);
-    let mut parts = Vec::with_capacity(weights.len());
-    for &weight in weights {
-        let count = weight.checked_mul(each).ok_or(SplitError::TooFine)?;
-        parts.push(Units { from: next, count, of });
-        next = next.checked_add(count).ok_or(SplitError::TooFine)?;
+    let exact = |weight: u32| u64::from(count).saturating_mul(u64::from(weight));
+    let mut counts: Vec<u64> = weights.iter().map(|&weight| exact(weight) / total).collect();
+    let given: u64 = counts.iter().sum();
+    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
+    by_remainder.sort_by_key(|&at| std::cmp::Reverse(weights.get(at).map_or(0, |&weight| exact(weight) % total)));
+    let missing = usize::try_from(u64::from(count).saturating_sub(given)).unwrap_or(usize::MAX);
+    for at in by_remainder.into_iter().take(missing) {
+        if let Some(count) = counts.get_mut(at) {
+            *count = count.saturating_add(1);
+        }
     }
-    Ok(parts)
+    let mut next = from;
+    let parts = counts.into_iter().map(|count| {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let part = Units { from: next, count, of };
+        next = next.saturating_add(count);
+        part
+    });
+    Ok(parts.collect())
 }
 
 /// How many of `total` things, numbered from 0, fall to a range of units.
@@ -114,7 +119,7 @@ mod tests {
         ) {
             let whole = Units::whole(datacenters.iter().sum());
             let mut sum = 0;
-            for datacenter in split(whole, &datacenters).unwrap() {
+            for datacenter in split(whole, &datacenters).unwrap().into_iter().filter(|part| part.count > 0) {
                 for worker in split(datacenter, &workers).unwrap() {
                     sum += iterations_of(worker, total);
                 }
