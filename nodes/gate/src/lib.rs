@@ -1,1 +1,16 @@
-//! The front door: accepts jobs, dispatches them to datacenters, adds up what comes back.
+//! The gate's core: accepts jobs, dispatches them to datacenters, adds up what comes back, tells subscribers.
+//!
+//! In: frames of clients and managers, committed entries of its ledger, the timer. Out: frames, proposals. A job is
+//! owned by the shard the ring names; one core owns its jobs alone, so concurrent messages for one job are
+//! serialized by ownership (B-3). Durable facts change only when an entry comes back committed. Pure.
+#![forbid(unsafe_code)]
+
+mod cancel;
+mod core;
+mod dispatch;
+mod finish;
+mod job;
+mod stats;
+mod submit;
+
+pub use core::{Command, GateConfig, GateCore, Local};

@@ -1,1 +1,15 @@
-//! The scheduler of one datacenter: splits a job over its workers and adds up what they did.
+//! The manager's core: takes a job on for its datacenter, splits it over the workers, starts them together, adds up
+//! what they did and passes it to the gate.
+//!
+//! In: frames of gates and workers, committed entries of its ledger, the timer. Out: frames, proposals. Pure.
+#![forbid(unsafe_code)]
+
+mod cancel;
+mod core;
+mod dispatch;
+mod finish;
+mod job;
+mod stats;
+mod workflows;
+
+pub use core::{Command, Local, ManagerConfig, ManagerCore};

@@ -1,1 +1,12 @@
-//! The load generator's core: prepares shares, starts them together, reports what they recorded.
+//! The worker's core: prepares shares of load on its shards, starts them together, reports what they recorded.
+//!
+//! In: frames of managers, reports of the load shards, resolved names. Out: frames, orders to the shards. It runs on
+//! the node's first shard; the load itself never passes through it. Pure.
+#![forbid(unsafe_code)]
+
+mod core;
+mod report;
+mod share;
+
+pub use core::{Command, Local, WorkerConfig, WorkerCore};
+pub use share::HostPort;

@@ -8,10 +8,12 @@
 
 mod effects;
 mod link;
+mod load;
 mod time;
 
 pub use effects::{Effect, Effects};
 pub use link::{DialError, DialId, Event, LinkDown, LinkId, Peer};
+pub use load::{Closed, ConnError, ConnId, LoadHandler, LoadIo};
 pub use time::{Instant, WallClock};
 
 /// A protocol or role as a state machine without I/O.

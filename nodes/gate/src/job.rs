@@ -1,0 +1,180 @@
+//! One job as its owning gate keeps it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperscale_codec::messages::{JobEvent, JobState, WorkerOutcome, WorkflowOutcome};
+use hyperscale_codec::{Attempt, JobId, NodeId};
+use hyperscale_core::{Instant, LinkId};
+use hyperscale_jobs::{JobStateMachine, Units};
+use hyperscale_plan::Plan;
+use hyperscale_stats::{Totals, WindowMerge};
+
+use crate::GateConfig;
+use crate::core::REMEMBER;
+
+/// A view waits so long for the slower datacenters, then goes out without them.
+const VIEW_PATIENCE: Duration = Duration::from_millis(500);
+/// A cancel waits so long for the datacenters' answers.
+pub(crate) const CANCEL_DEADLINE: Duration = Duration::from_secs(30);
+/// Events kept for the report.
+const EVENTS_MAX: usize = 256;
+
+/// Who wants to be told of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subscriber {
+    pub(crate) link: LinkId,
+    pub(crate) histograms: bool,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) link: LinkId,
+    pub(crate) correlation: u32,
+}
+
+/// One datacenter's part.
+#[derive(Debug)]
+pub(crate) struct Datacenter {
+    pub(crate) manager: NodeId,
+    pub(crate) link: LinkId,
+    pub(crate) attempt: Attempt,
+    pub(crate) units: Units,
+    /// What it told at its end.
+    pub(crate) outcome: Option<DcOutcome>,
+    /// Whether that is committed.
+    pub(crate) finished: bool,
+    /// Workflows that a cancel stopped there, once told.
+    pub(crate) cancelled: Option<u32>,
+    /// Finals to be acknowledged when the job is finished: node, shard, epoch.
+    pub(crate) finals: Vec<([u8; 16], u16, u64)>,
+}
+
+/// What a datacenter told at its end.
+#[derive(Debug, Clone)]
+pub(crate) struct DcOutcome {
+    pub(crate) state: JobState,
+    pub(crate) error: String,
+    pub(crate) workflows: Vec<WorkflowOutcome>,
+    pub(crate) workers: Vec<WorkerOutcome>,
+    pub(crate) duration: Duration,
+    pub(crate) started_unix_ms: u64,
+}
+
+/// Running figures of the whole job, for views.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Running {
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+}
+
+/// One job.
+#[derive(Debug)]
+pub(crate) struct GateJob {
+    pub(crate) id: JobId,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) text: String,
+    pub(crate) sha256: [u8; 32],
+    machine: JobStateMachine,
+    /// 0 until the acceptance is committed.
+    pub(crate) token: u64,
+    pub(crate) accepted_at: Instant,
+    pub(crate) ended_at: Option<Instant>,
+    /// Submitters that wait for the acknowledgement.
+    pub(crate) submitters: Vec<Waiting>,
+    pub(crate) subscribers: Vec<Subscriber>,
+    pub(crate) datacenters: BTreeMap<String, Datacenter>,
+    pub(crate) totals: Totals,
+    pub(crate) view: WindowMerge<LinkId>,
+    pub(crate) view_since: Option<Instant>,
+    pub(crate) running: Running,
+    pub(crate) seq: u64,
+    pub(crate) events: Vec<JobEvent>,
+    pub(crate) cancel_since: Option<Instant>,
+    pub(crate) cancellers: Vec<Waiting>,
+    pub(crate) cancelled_workflows: u32,
+    pub(crate) error: String,
+    /// The final result, to send again to who comes back.
+    pub(crate) result: Option<Arc<hyperscale_codec::messages::JobFinalResult>>,
+}
+
+impl GateJob {
+    pub(crate) fn new(id: JobId, plan: Arc<Plan>, text: String, sha256: [u8; 32], now: Instant) -> Self {
+        let steps: Vec<usize> = plan.workflows.iter().map(|workflow| workflow.steps.len()).collect();
+        Self {
+            id,
+            plan,
+            text,
+            sha256,
+            machine: JobStateMachine::default(),
+            token: 0,
+            accepted_at: now,
+            ended_at: None,
+            submitters: Vec::new(),
+            subscribers: Vec::new(),
+            datacenters: BTreeMap::new(),
+            view: WindowMerge::new(&steps),
+            totals: Totals::new(steps),
+            view_since: None,
+            running: Running::default(),
+            seq: 0,
+            events: Vec::new(),
+            cancel_since: None,
+            cancellers: Vec::new(),
+            cancelled_workflows: 0,
+            error: String::new(),
+            result: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> JobState {
+        self.machine.state()
+    }
+
+    /// Moves on; an illegal move is our bug, and the state stays.
+    pub(crate) fn go(&mut self, to: JobState) {
+        if let Err(illegal) = self.machine.go(to) {
+            debug_assert!(false, "{illegal}");
+        }
+    }
+
+    pub(crate) fn subscribe(&mut self, link: LinkId, histograms: bool) {
+        if !self.subscribers.iter().any(|subscriber| subscriber.link == link) {
+            self.subscribers.push(Subscriber { link, histograms });
+        }
+    }
+
+    pub(crate) fn forget_link(&mut self, link: LinkId) {
+        self.subscribers.retain(|subscriber| subscriber.link != link);
+        self.submitters.retain(|waiting| waiting.link != link);
+        self.cancellers.retain(|waiting| waiting.link != link);
+    }
+
+    /// Keeps an event for the report; the oldest ones are the most telling, so later ones go at the bound.
+    pub(crate) fn event(&mut self, now: Instant, kind: &str, detail: String) {
+        if self.events.len() < EVENTS_MAX {
+            let at_ms = u64::try_from(now.since(self.accepted_at).as_millis()).unwrap_or(u64::MAX);
+            self.events.push(JobEvent { at_ms, kind: kind.to_owned(), detail });
+        }
+    }
+
+    pub(crate) fn all_finished(&self) -> bool {
+        self.datacenters.values().all(|datacenter| datacenter.finished)
+    }
+
+    pub(crate) fn view_deadline(&self) -> Option<Instant> {
+        self.view_since.map(|since| since + VIEW_PATIENCE)
+    }
+
+    pub(crate) fn cancel_deadline(&self) -> Option<Instant> {
+        self.cancel_since.filter(|_| !self.state().is_final()).map(|since| since + CANCEL_DEADLINE)
+    }
+
+    pub(crate) fn next_deadline(&self, config: &GateConfig) -> Option<Instant> {
+        let queued = (self.state() == JobState::Queued).then(|| self.accepted_at + config.dispatch_wait);
+        let forgotten = self.ended_at.map(|ended| ended + REMEMBER);
+        [queued, self.view_deadline(), self.cancel_deadline(), forgotten].into_iter().flatten().min()
+    }
+}

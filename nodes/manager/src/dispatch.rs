@@ -1,0 +1,126 @@
+//! Taking a job on: checked, committed, acknowledged; then its first workflows are assigned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hyperscale_codec::messages::{ArchivedJobDispatch, JobDispatchAck};
+use hyperscale_codec::{Attempt, ErrorCode, Head, JobId, RawFrame, Sequence};
+use hyperscale_core::LinkId;
+use hyperscale_jobs::{Dag, Units};
+use hyperscale_ledger::ManagerEntry;
+use hyperscale_plan::Plan;
+use hyperscale_stats::{Totals, WindowMerge};
+
+use crate::core::{Command, ManagerCore, ManagerEffects, refuse};
+use crate::job::{DcJob, DcWorkflow};
+
+impl ManagerCore {
+    pub(crate) fn on_dispatch(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        dispatch: &ArchivedJobDispatch,
+        effects: &mut ManagerEffects,
+    ) {
+        let id = JobId::from_bytes(dispatch.job);
+        let token = dispatch.fence_token.to_native();
+        let correlation = frame.header.correlation;
+        if let Some(job) = self.jobs.get_mut(&id) {
+            if token < job.fence_token {
+                let text = format!("token {token} is older than {}", job.fence_token);
+                refuse(effects, link, frame, ErrorCode::StaleToken, text);
+                return;
+            }
+            // Known: the same answer, nothing starts twice.
+            (job.gate_link, job.correlation, job.fence_token) = (link, correlation, token);
+            if job.dc_token > 0 {
+                acknowledge(job, effects);
+            }
+            return;
+        }
+        let plan = match hyperscale_plan::parse(dispatch.plan.as_str()) {
+            Ok(plan) => Arc::new(plan),
+            Err(errors) => {
+                let attempt = dispatch.attempt.to_native();
+                let ack = JobDispatchAck {
+                    job: dispatch.job,
+                    attempt,
+                    accepted: false,
+                    dc_token: 0,
+                    error: errors.to_string(),
+                };
+                effects.send(link, Head::reply(correlation).job(id), &ack);
+                return;
+            }
+        };
+        let Some(&gate) = self.gates.get(&link) else { return };
+        let attempt = Attempt(dispatch.attempt.to_native());
+        let units = Units {
+            from: dispatch.unit_from.to_native(),
+            count: dispatch.unit_count.to_native(),
+            of: dispatch.units.to_native(),
+        };
+        let steps = DcJob::steps(&plan);
+        let job = DcJob {
+            id,
+            gate,
+            gate_link: link,
+            correlation,
+            fence_token: token,
+            dc_token: 0,
+            attempt,
+            units,
+            dag: Dag::new(plan.workflows.iter().map(|workflow| workflow.after.clone()).collect()),
+            workflows: plan.workflows.iter().map(|_| DcWorkflow::default()).collect(),
+            workers: BTreeMap::new(),
+            view: WindowMerge::new(&steps),
+            totals: Totals::new(steps),
+            view_since: None,
+            sequence: Sequence(0),
+            accepted_at: self.now,
+            started_at: None,
+            started_unix_ms: 0,
+            last_end: None,
+            cancelled: false,
+            events: Vec::new(),
+            outcome: None,
+            acknowledged: false,
+            ended_at: None,
+            text: dispatch.plan.as_str().to_owned(),
+            sha256: dispatch.plan_sha256,
+            plan,
+        };
+        self.jobs.insert(id, job);
+        effects.command(Command::Propose(ManagerEntry::DcJobAccepted { job: id, fence_token: token, attempt }));
+    }
+
+    pub(crate) fn on_accepted(&mut self, id: JobId, index: u64, effects: &mut ManagerEffects) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.dc_token = index;
+        acknowledge(job, effects);
+        self.advance(id, effects);
+    }
+}
+
+fn acknowledge(job: &DcJob, effects: &mut ManagerEffects) {
+    let ack = JobDispatchAck {
+        job: job.id.to_bytes(),
+        attempt: job.attempt.0,
+        accepted: true,
+        dc_token: job.dc_token,
+        error: String::new(),
+    };
+    effects.send(job.gate_link, Head::reply(job.correlation).job(job.id), &ack);
+}
+
+/// Whether a workflow counts iterations over the whole fleet, and how many.
+pub(crate) fn total_iterations(plan: &Plan, workflow: usize) -> u64 {
+    use hyperscale_plan::{Iterations, Load};
+    match plan.workflows.get(workflow).map(|workflow| &workflow.load) {
+        Some(Load::Closed(closed)) => match closed.iterations {
+            Iterations::Total(total) => total,
+            Iterations::Unlimited | Iterations::PerVu(_) => 0,
+        },
+        Some(Load::Open(_)) | None => 0,
+    }
+}

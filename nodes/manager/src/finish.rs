@@ -1,0 +1,118 @@
+//! Ends: of a worker's share, and of the job's part in this datacenter.
+
+use std::time::Duration;
+
+use hyperscale_codec::messages::{
+    ArchivedWorkflowFinalResult, DcFinalResult, JobState, WorkerOutcome, WorkerState, WorkflowFinalResultAck,
+    WorkflowOutcome, WorkflowState,
+};
+use hyperscale_codec::{Head, JobId, RawFrame, WorkflowId};
+use hyperscale_core::LinkId;
+use hyperscale_ledger::ManagerEntry;
+
+use crate::core::{Command, ManagerCore, ManagerEffects};
+use crate::stats::send_totals;
+use crate::workflows::{index, micros, wire};
+
+impl ManagerCore {
+    pub(crate) fn on_workflow_final(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        told: &ArchivedWorkflowFinalResult,
+        effects: &mut ManagerEffects,
+    ) {
+        let (id, workflow) = (JobId::from_bytes(told.job), WorkflowId(told.workflow.to_native()));
+        let ack =
+            WorkflowFinalResultAck { job: told.job, workflow: workflow.0, attempt: told.attempt.to_native() };
+        effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);
+        let Some(node) = self.workers.get(&link).map(|worker| worker.node) else { return };
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
+        let end = entry.started_at.map_or(now, |start| start + Duration::from_micros(told.duration_us.to_native()));
+        let Some(share) = entry.shares.get_mut(&node).filter(|share| share.ended.is_none()) else { return };
+        entry.last_end = entry.last_end.max(Some(end));
+        share.ended = Some(WorkflowState::from_wire(told.outcome));
+        told.error.as_str().clone_into(&mut share.error);
+        job.last_end = job.last_end.max(Some(end));
+        if let Some(record) = job.workers.get_mut(&node) {
+            record.generator_ok &= told.generator_ok;
+        }
+        self.end_if_done(id, workflow, effects);
+    }
+
+    /// Nothing is left to run here.
+    pub(crate) fn end_job(&mut self, id: JobId, effects: &mut ManagerEffects) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.outcome.is_none()) else { return };
+        let states = job.dag.states();
+        let outcome = if job.cancelled {
+            JobState::Cancelled
+        } else if states.contains(&WorkflowState::Failed) {
+            JobState::Failed
+        } else {
+            JobState::Completed
+        };
+        job.outcome = Some(outcome);
+        effects.command(Command::Propose(ManagerEntry::DcJobEnded { job: id }));
+    }
+
+    pub(crate) fn on_job_ended(&mut self, id: JobId, effects: &mut ManagerEffects) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.ended_at = Some(now);
+        if job.workers.values().any(|record| record.state != WorkerState::Ok) {
+            send_totals(job, effects);
+        }
+        self.send_result(id, effects);
+    }
+
+    pub(crate) fn send_result(&mut self, id: JobId, effects: &mut ManagerEffects) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(outcome) = job.outcome else { return };
+        let failed = job.workflows.iter().zip(&job.plan.workflows).find(|(entry, _)| !entry.error.is_empty());
+        let error = failed.map_or_else(String::new, |(entry, plan)| format!("workflow {}: {}", plan.name, entry.error));
+        let start = job.started_at;
+        let workflows = job.workflows.iter().enumerate().map(|(at, entry)| {
+            let from = entry.started_at.or(start).unwrap_or(job.accepted_at);
+            WorkflowOutcome {
+                workflow: wire(at).0,
+                state: job.dag.state(at).to_wire(),
+                duration_us: entry.ended_at.map_or(0, |end| micros(end.since(from))),
+                error: entry.error.clone(),
+            }
+        });
+        let workers = job.workers.iter().map(|(node, record)| WorkerOutcome {
+            worker: node.to_bytes(),
+            name: record.name.clone(),
+            shards: record.shards,
+            state: record.state.to_wire(),
+            gap_ms: record.gap_ms,
+            generator_ok: record.generator_ok,
+        });
+        let duration = match (start, job.last_end.or(job.ended_at)) {
+            (Some(start), Some(end)) => end.since(start),
+            (_, _) => Duration::ZERO,
+        };
+        let result = DcFinalResult {
+            job: id.to_bytes(),
+            fence_token: job.fence_token,
+            datacenter: self.config.datacenter.clone(),
+            attempt: job.attempt.0,
+            outcome: outcome.to_wire(),
+            error,
+            workflows: workflows.collect(),
+            workers: workers.collect(),
+            events: job.events.clone(),
+            duration_us: micros(duration),
+            started_unix_ms: job.started_unix_ms,
+        };
+        effects.send(job.gate_link, Head::request(1).job(id), &result);
+    }
+
+    pub(crate) fn on_result_acked(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.acknowledged = true;
+        }
+    }
+}

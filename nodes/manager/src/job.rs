@@ -1,0 +1,114 @@
+//! One job as a datacenter's manager keeps it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperscale_codec::messages::{JobEvent, JobState, WorkerState, WorkflowState};
+use hyperscale_codec::{Attempt, JobId, NodeId, Sequence};
+use hyperscale_core::{Instant, LinkId};
+use hyperscale_jobs::{Dag, Units};
+use hyperscale_plan::Plan;
+use hyperscale_stats::{Totals, WindowMerge};
+
+use crate::core::REMEMBER;
+
+/// Merged windows wait so long for the slower workers, then go up without them.
+const VIEW_PATIENCE: Duration = Duration::from_millis(300);
+/// A workflow waits so long for its workers to be ready, then starts with those that are.
+const READY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// One worker's share of a workflow.
+#[derive(Debug)]
+pub(crate) struct WorkerShare {
+    pub(crate) link: LinkId,
+    pub(crate) ready: bool,
+    /// How it ended, once told or lost.
+    pub(crate) ended: Option<WorkflowState>,
+    pub(crate) error: String,
+}
+
+/// One workflow here.
+#[derive(Debug, Default)]
+pub(crate) struct DcWorkflow {
+    pub(crate) shares: BTreeMap<NodeId, WorkerShare>,
+    pub(crate) assigned_at: Option<Instant>,
+    pub(crate) started_at: Option<Instant>,
+    /// End of the last request of any share, by the workers' own clocks.
+    pub(crate) last_end: Option<Instant>,
+    pub(crate) ended_at: Option<Instant>,
+    pub(crate) error: String,
+}
+
+/// What a worker did for the job.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerRecord {
+    pub(crate) name: String,
+    pub(crate) shards: u32,
+    pub(crate) state: WorkerState,
+    pub(crate) gap_ms: u64,
+    pub(crate) generator_ok: bool,
+}
+
+/// One job's part in this datacenter.
+#[derive(Debug)]
+pub(crate) struct DcJob {
+    pub(crate) id: JobId,
+    pub(crate) gate: NodeId,
+    pub(crate) gate_link: LinkId,
+    pub(crate) correlation: u32,
+    pub(crate) fence_token: u64,
+    pub(crate) dc_token: u64,
+    pub(crate) attempt: Attempt,
+    pub(crate) units: Units,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) text: String,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) dag: Dag,
+    pub(crate) workflows: Vec<DcWorkflow>,
+    pub(crate) workers: BTreeMap<NodeId, WorkerRecord>,
+    pub(crate) totals: Totals,
+    pub(crate) view: WindowMerge<NodeId>,
+    pub(crate) view_since: Option<Instant>,
+    pub(crate) sequence: Sequence,
+    pub(crate) accepted_at: Instant,
+    /// Start of the first workflow: windows are counted from here.
+    pub(crate) started_at: Option<Instant>,
+    pub(crate) started_unix_ms: u64,
+    pub(crate) last_end: Option<Instant>,
+    pub(crate) cancelled: bool,
+    pub(crate) events: Vec<JobEvent>,
+    /// The result, until the gate acknowledges it.
+    pub(crate) outcome: Option<JobState>,
+    pub(crate) acknowledged: bool,
+    pub(crate) ended_at: Option<Instant>,
+}
+
+impl DcJob {
+    pub(crate) fn steps(plan: &Plan) -> Vec<usize> {
+        plan.workflows.iter().map(|workflow| workflow.steps.len()).collect()
+    }
+
+    pub(crate) fn event(&mut self, now: Instant, kind: &str, detail: String) {
+        if self.events.len() < 64 {
+            let since = now.since(self.started_at.unwrap_or(self.accepted_at));
+            let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            self.events.push(JobEvent { at_ms, kind: kind.to_owned(), detail });
+        }
+    }
+
+    pub(crate) fn ready_deadline(&self) -> Option<Instant> {
+        let waiting = self.workflows.iter().zip(self.dag.states());
+        let waiting = waiting.filter(|(_, state)| **state == WorkflowState::Assigned);
+        waiting.filter_map(|(workflow, _)| workflow.assigned_at).map(|at| at + READY_PATIENCE).min()
+    }
+
+    pub(crate) fn view_deadline(&self) -> Option<Instant> {
+        self.view_since.map(|since| since + VIEW_PATIENCE)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let forgotten = self.ended_at.map(|ended| ended + REMEMBER);
+        [self.ready_deadline(), self.view_deadline(), forgotten].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,169 @@
+//! What the load shards report: windows on their way up, iterations that move between shards, ends.
+//!
+//! A total (`-n`) is shared exactly: each shard has a static budget; one that has started all of its own asks, and
+//! gets half of what the shard with the most has not yet started. Iterations only ever move, so the sum stands.
+
+use std::time::Duration;
+
+use hyperscale_codec::messages::{StatsSnapshot, StatsUpdate};
+use hyperscale_codec::{Head, Sequence, ShardId};
+use hyperscale_engine::orders::{Ended, Order, Report, ShareKey};
+use hyperscale_stats::CellSet;
+
+use crate::core::{Command, WorkerCore, WorkerEffects};
+use crate::share::Share;
+
+/// A snapshot goes up at least so often.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
+
+impl WorkerCore {
+    pub(crate) fn on_report(&mut self, report: Report, effects: &mut WorkerEffects) {
+        match report {
+            Report::Ready { key, shard, result } => {
+                if let Some(share) = self.shares.get_mut(&key) {
+                    share.on_ready(shard, result, effects);
+                }
+            }
+            Report::Window { key, shard, k_from, k_to, delta, .. } => {
+                self.take(key, shard, k_from, k_to, &delta);
+                effects.command(Command::Order { shard, order: Order::Recycle { key, cells: delta } });
+                self.flush_if_complete(key, effects);
+            }
+            Report::NeedIterations { key, shard } => self.on_hungry(key, shard, effects),
+            Report::Donated { key, shard, to, iterations } => self.on_donated(key, shard, to, iterations, effects),
+            Report::Ended(ended) => self.on_ended(ended, effects),
+        }
+    }
+
+    fn take(&mut self, key: ShareKey, shard: ShardId, from: u32, to: u32, delta: &CellSet) {
+        let now = self.now;
+        let Some(share) = self.shares.get_mut(&key) else { return };
+        share.pending_from = Some(share.pending_from.map_or(from, |first| first.min(from)));
+        share.pending_to = share.pending_to.max(to);
+        share.pending_since.get_or_insert(now);
+        if let Some(part) = share.part_mut(shard) {
+            part.total.advance(delta);
+            part.pending.advance(delta);
+            part.told_through = part.told_through.max(Some(to));
+            part.dirty = true;
+        }
+    }
+
+    /// Passes windows up when every running shard has told of the last one.
+    fn flush_if_complete(&mut self, key: ShareKey, effects: &mut WorkerEffects) {
+        let complete = self.shares.get(&key).is_some_and(|share| {
+            let mut running = share.parts.iter().filter(|part| part.ended.is_none());
+            running.all(|part| part.told_through >= Some(share.pending_to))
+        });
+        if complete {
+            self.flush(key, effects);
+        }
+    }
+
+    pub(crate) fn flush_late(&mut self, effects: &mut WorkerEffects) {
+        let now = self.now;
+        let late = self.shares.values().filter(|share| share.flush_deadline().is_some_and(|due| due <= now));
+        let late: Vec<ShareKey> = late.map(|share| share.key).collect();
+        late.into_iter().for_each(|key| self.flush(key, effects));
+    }
+
+    fn flush(&mut self, key: ShareKey, effects: &mut WorkerEffects) {
+        let (now, node, manager) = (self.now, self.config.node, self.manager);
+        let Some(share) = self.shares.get_mut(&key) else { return };
+        share.pending_since = None;
+        // Without a manager windows merge on, and cost nothing but resolution.
+        let Some(link) = manager.filter(|_| share.parts.iter().any(|part| part.dirty)) else { return };
+        bump(share, |part| part.dirty);
+        let update = StatsUpdate(share.columns(node, false).build());
+        effects.send(link, Head::request(1).job(key.job), &update);
+        for part in share.parts.iter_mut().filter(|part| part.dirty) {
+            part.pending.clear();
+            part.dirty = false;
+        }
+        share.pending_from = None;
+        if share.last_snapshot.is_some_and(|at| now.since(at) >= SNAPSHOT_EVERY) {
+            share.last_snapshot = Some(now);
+            bump(share, |_| true);
+            let snapshot = StatsSnapshot(share.columns(node, true).build());
+            effects.send(link, Head::request(1).job(key.job), &snapshot);
+        }
+    }
+
+    fn on_hungry(&mut self, key: ShareKey, shard: ShardId, effects: &mut WorkerEffects) {
+        let Some(share) = self.shares.get_mut(&key) else { return };
+        if let Some(part) = share.part_mut(shard) {
+            part.iterations = 0;
+        }
+        if !share.hungry.contains(&shard) {
+            share.hungry.push(shard);
+        }
+        ask_richest(share, shard, effects);
+    }
+
+    fn on_donated(
+        &mut self,
+        key: ShareKey,
+        giver: ShardId,
+        to: ShardId,
+        iterations: u64,
+        effects: &mut WorkerEffects,
+    ) {
+        let Some(share) = self.shares.get_mut(&key) else { return };
+        if let Some(part) = share.part_mut(giver) {
+            // What it keeps is at most what it gave: it gave half.
+            part.iterations = iterations;
+        }
+        if iterations == 0 {
+            ask_richest(share, to, effects);
+            return;
+        }
+        if let Some(part) = share.part_mut(to) {
+            part.iterations = iterations;
+        }
+        share.hungry.retain(|hungry| *hungry != to);
+        effects.command(Command::Order { shard: to, order: Order::Grant { key, iterations } });
+    }
+
+    fn on_ended(&mut self, ended: Box<Ended>, effects: &mut WorkerEffects) {
+        let (key, shard) = (ended.key, ended.shard);
+        self.take(key, shard, ended.k_from, ended.k_to, &ended.delta);
+        let (node, manager) = (self.config.node, self.manager);
+        let Some(share) = self.shares.get_mut(&key) else { return };
+        if let Some(part) = share.part_mut(shard) {
+            part.ended = Some(ended);
+            part.iterations = 0;
+        }
+        if !share.is_over() {
+            self.flush_if_complete(key, effects);
+            return;
+        }
+        self.flush(key, effects);
+        let Some(share) = self.shares.get_mut(&key) else { return };
+        bump(share, |_| true);
+        if let Some(link) = manager {
+            share.send_final(node, link, effects);
+        }
+    }
+}
+
+/// Each message of an epoch has the next number.
+fn bump(share: &mut Share, wanted: impl Fn(&crate::share::ShardPart) -> bool) {
+    for part in share.parts.iter_mut().filter(|part| wanted(part)) {
+        part.sequence = Sequence(part.sequence.0.saturating_add(1));
+    }
+}
+
+/// Asks the shard that may have the most left to give; tells the hungry one when nobody has.
+fn ask_richest(share: &mut Share, hungry: ShardId, effects: &mut WorkerEffects) {
+    let key = share.key;
+    let others = share.parts.iter().filter(|part| part.shard != hungry && part.ended.is_none() && part.iterations > 0);
+    let richest = others.max_by_key(|part| part.iterations).map(|part| part.shard);
+    let (shard, order) = match richest {
+        Some(richest) => (richest, Order::Donate { key, to: hungry }),
+        None => {
+            share.hungry.retain(|shard| *shard != hungry);
+            (hungry, Order::Grant { key, iterations: 0 })
+        }
+    };
+    effects.command(Command::Order { shard, order });
+}

@@ -1,0 +1,326 @@
+//! One share of a workflow on this worker: its shards, what each recorded, how each ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperscale_codec::messages::{
+    ArchivedWorkflowDispatch, CancelOutcome, Share as WireShare, StatsFinal, WorkflowCancelResponse,
+    WorkflowFinalResult, WorkflowState,
+};
+use hyperscale_codec::{Epoch, Head, NodeId, Sequence, ShardId};
+use hyperscale_core::{Instant, LinkId};
+use hyperscale_engine::orders::{Ended, Order, Origin, Prepare, ShareKey};
+use hyperscale_jobs::{Units, split};
+use hyperscale_plan::{Plan, Step};
+use hyperscale_stats::{CellSet, ColumnsBuilder, Source};
+
+use crate::core::{Command, WorkerEffects, answer};
+
+/// Windows of slower shards are waited for so long.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Where requests go, before its name is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+/// One shard's part of a share.
+#[derive(Debug)]
+pub(crate) struct ShardPart {
+    pub(crate) shard: ShardId,
+    units: Units,
+    pub(crate) iterations: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) sequence: Sequence,
+    ready: bool,
+    /// Everything since the epoch began.
+    pub(crate) total: CellSet,
+    /// What is not yet sent, and whether there is any.
+    pub(crate) pending: CellSet,
+    pub(crate) told_through: Option<u32>,
+    pub(crate) dirty: bool,
+    pub(crate) ended: Option<Box<Ended>>,
+}
+
+/// One share.
+#[derive(Debug)]
+pub(crate) struct Share {
+    pub(crate) key: ShareKey,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) link: LinkId,
+    pub(crate) correlation: u32,
+    dc_token: u64,
+    seed: u64,
+    pub(crate) parts: Vec<ShardPart>,
+    failed: Option<String>,
+    started: bool,
+    pub(crate) pending_from: Option<u32>,
+    pub(crate) pending_to: u32,
+    pub(crate) pending_since: Option<Instant>,
+    pub(crate) last_snapshot: Option<Instant>,
+    canceller: Option<(LinkId, u32)>,
+    cancelled: bool,
+    /// Shards that wait for iterations while others are asked.
+    pub(crate) hungry: Vec<ShardId>,
+    pub(crate) result_acked: bool,
+    pub(crate) finals_kept: bool,
+}
+
+impl Share {
+    pub(crate) fn new(
+        key: ShareKey,
+        plan: Arc<Plan>,
+        dispatch: &ArchivedWorkflowDispatch,
+        link: LinkId,
+        correlation: u32,
+        shards: u16,
+    ) -> Result<Self, String> {
+        let index = usize::try_from(key.workflow.0).unwrap_or(usize::MAX);
+        let workflow = plan.workflows.get(index).ok_or("the plan has no such workflow")?;
+        let steps = workflow.steps.len();
+        let units = Units {
+            from: dispatch.share.unit_from.to_native(),
+            count: dispatch.share.unit_count.to_native(),
+            of: dispatch.share.units.to_native(),
+        };
+        let weights = vec![1; usize::from(shards)];
+        let parts = split(units, &weights).map_err(|error| error.to_string())?;
+        let budgets = spread(dispatch.share.iterations.to_native(), &parts);
+        let parts = (0..shards).zip(parts).zip(budgets).filter(|((_, units), _)| units.count > 0);
+        let parts = parts.map(|((shard, units), iterations)| ShardPart {
+            shard: ShardId(shard),
+            units,
+            iterations,
+            epoch: Epoch(0),
+            sequence: Sequence(0),
+            ready: false,
+            total: CellSet::new(steps),
+            pending: CellSet::new(steps),
+            told_through: None,
+            dirty: false,
+            ended: None,
+        });
+        Ok(Self {
+            key,
+            link,
+            correlation,
+            dc_token: dispatch.dc_token.to_native(),
+            seed: dispatch.seed.to_native(),
+            parts: parts.collect(),
+            failed: None,
+            started: false,
+            pending_from: None,
+            pending_to: 0,
+            pending_since: None,
+            last_snapshot: None,
+            canceller: None,
+            cancelled: false,
+            hungry: Vec::new(),
+            result_acked: false,
+            finals_kept: false,
+            plan,
+        })
+    }
+
+    /// Every host and port the workflow's requests go to, once.
+    pub(crate) fn hosts(&self) -> Vec<HostPort> {
+        let index = usize::try_from(self.key.workflow.0).unwrap_or(usize::MAX);
+        let steps = self.plan.workflows.get(index).map(|workflow| workflow.steps.as_slice()).unwrap_or_default();
+        let mut hosts: Vec<HostPort> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Request(request) => Some(&request.url),
+                Step::Think(_) => None,
+            })
+            .map(|url| HostPort { host: url.host.clone(), port: url.port })
+            .collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
+    pub(crate) fn prepare(
+        &mut self,
+        origins: Arc<Vec<Origin>>,
+        boot: u64,
+        epochs: &mut u32,
+        effects: &mut WorkerEffects,
+    ) {
+        let siblings = u16::try_from(self.parts.len()).unwrap_or(u16::MAX);
+        for part in &mut self.parts {
+            *epochs = epochs.wrapping_add(1);
+            part.epoch = Epoch(boot << 32 | u64::from(*epochs));
+            let prepare = Prepare {
+                key: self.key,
+                epoch: part.epoch,
+                plan: Arc::clone(&self.plan),
+                share: WireShare { iterations: part.iterations, ..part.units.share(0) },
+                siblings,
+                seed: self.seed ^ (u64::from(part.shard.0) << 48),
+                origins: Arc::clone(&origins),
+            };
+            effects.command(Command::Order { shard: part.shard, order: Order::Prepare(Box::new(prepare)) });
+        }
+    }
+
+    pub(crate) fn part_mut(&mut self, shard: ShardId) -> Option<&mut ShardPart> {
+        self.parts.iter_mut().find(|part| part.shard == shard)
+    }
+
+    pub(crate) fn on_ready(&mut self, shard: ShardId, result: Result<(), String>, effects: &mut WorkerEffects) {
+        if let Some(part) = self.part_mut(shard) {
+            part.ready = true;
+        }
+        if let Err(error) = result {
+            self.failed.get_or_insert(error);
+        }
+        if self.parts.iter().all(|part| part.ready) {
+            let result = self.failed.clone().map_or(Ok(()), Err);
+            answer(effects, self.link, self.correlation, self.key, result);
+        }
+    }
+
+    pub(crate) fn start(&mut self, at: Instant, job_start: Instant, effects: &mut WorkerEffects) {
+        if self.started || self.cancelled {
+            return;
+        }
+        self.started = true;
+        self.last_snapshot = Some(at);
+        let key = self.key;
+        self.order_all(effects, || Order::Start { key, at, job_start });
+    }
+
+    pub(crate) fn cancel(
+        &mut self,
+        link: LinkId,
+        correlation: u32,
+        cut_after: Duration,
+        effects: &mut WorkerEffects,
+    ) {
+        self.canceller = Some((link, correlation));
+        if !self.cancelled {
+            self.cancelled = true;
+            let key = self.key;
+            self.order_all(effects, || Order::Cancel { key, cut_after });
+        }
+    }
+
+    pub(crate) fn order_all(&self, effects: &mut WorkerEffects, order: impl Fn() -> Order) {
+        for part in &self.parts {
+            effects.command(Command::Order { shard: part.shard, order: order() });
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.parts.iter().all(|part| part.ended.is_some())
+    }
+
+    pub(crate) fn has_epochs(&self, epochs: &[u64]) -> bool {
+        self.is_over() && self.parts.iter().all(|part| epochs.contains(&part.epoch.0))
+    }
+
+    pub(crate) fn window_ms(&self) -> u32 {
+        u32::try_from(self.plan.window.as_millis()).unwrap_or(1000)
+    }
+
+    pub(crate) fn flush_deadline(&self) -> Option<Instant> {
+        self.pending_since.map(|since| since + PATIENCE)
+    }
+
+    /// All parts as one message: deltas of those with something new, or everything since their epochs began.
+    pub(crate) fn columns(&self, worker: NodeId, cumulative: bool) -> ColumnsBuilder {
+        let from = self.pending_from.unwrap_or(self.pending_to);
+        let mut builder =
+            ColumnsBuilder::new(self.key.job, self.dc_token, from, self.pending_to.max(from), self.window_ms());
+        for part in self.parts.iter().filter(|part| cumulative || part.dirty) {
+            let source = Source { worker, shard: part.shard, epoch: part.epoch };
+            let cells = if cumulative { &part.total } else { &part.pending };
+            builder.push(source, part.sequence, self.key.workflow, cells);
+        }
+        builder
+    }
+
+    /// The last snapshot, then the result; a cancel's answer goes between.
+    pub(crate) fn send_final(&self, worker: NodeId, link: LinkId, effects: &mut WorkerEffects) {
+        let head = || Head::request(1).job(self.key.job);
+        effects.send(link, head(), &StatsFinal(self.columns(worker, true).build()));
+        let ended = || self.parts.iter().filter_map(|part| part.ended.as_deref());
+        if let Some((canceller, correlation)) = self.canceller {
+            let answer = WorkflowCancelResponse {
+                job_id: self.key.job.to_bytes(),
+                workflow_id: self.key.workflow.0,
+                attempt: self.key.attempt.0,
+                outcome: CancelOutcome::Cancelled.to_wire(),
+                in_flight_ended: ended().map(|end| end.in_flight_ended).sum(),
+                in_flight_cut: ended().map(|end| end.in_flight_cut).sum(),
+                never_started: ended().map(|end| end.never_started).sum(),
+            };
+            effects.send(canceller, Head::reply(correlation).job(self.key.job), &answer);
+        }
+        let has = |state| ended().any(|end| end.outcome == state);
+        let outcome = if has(WorkflowState::Failed) {
+            WorkflowState::Failed
+        } else if self.cancelled || has(WorkflowState::Cancelled) {
+            WorkflowState::Cancelled
+        } else {
+            WorkflowState::Completed
+        };
+        let result = WorkflowFinalResult {
+            job: self.key.job.to_bytes(),
+            workflow: self.key.workflow.0,
+            attempt: self.key.attempt.0,
+            dc_token: self.dc_token,
+            outcome: outcome.to_wire(),
+            error: ended().map(|end| end.error.as_str()).find(|error| !error.is_empty()).unwrap_or("").to_owned(),
+            shards: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
+            epochs: self.parts.iter().map(|part| part.epoch.0).collect(),
+            generator_ok: ended().all(|end| end.generator_ok),
+            started_unix_ms: 0,
+            duration_us: ended().map(|end| micros(end.duration)).max().unwrap_or(0),
+        };
+        effects.send(link, head(), &result);
+    }
+}
+
+/// Spreads a worker's iterations over its parts by their units: as even as whole numbers allow.
+fn spread(total: u64, parts: &[Units]) -> Vec<u64> {
+    let units: u64 = parts.iter().map(|part| u64::from(part.count)).sum();
+    let mut given = 0;
+    let mut before = 0;
+    let up_to = |seen: u64| {
+        let share = u128::from(total) * u128::from(seen) / u128::from(units.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX)
+    };
+    parts
+        .iter()
+        .map(|part| {
+            before += u64::from(part.count);
+            let part = up_to(before) - given;
+            given += part;
+            part
+        })
+        .collect()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iterations_are_spread_to_the_last() {
+        for total in [0, 1, 2, 10, 1_000_003] {
+            for shards in 1..9 {
+                let parts: Vec<Units> = (0..shards).map(|from| Units { from, count: 1, of: shards }).collect();
+                let budgets = spread(total, &parts);
+                assert_eq!(budgets.iter().sum::<u64>(), total);
+                assert!(budgets.iter().max().unwrap() - budgets.iter().min().unwrap() <= 1);
+            }
+        }
+    }
+}
