@@ -170,6 +170,9 @@ pub enum HistError {
     /// Bucket indexes must ascend and stay below 4864.
     #[error("bucket indexes must ascend below 4864; entry {0} does not")]
     Index(usize),
+    /// A bucket that is listed holds something.
+    #[error("entry {0} is an empty bucket; only others are listed")]
+    Empty(usize),
     /// The buckets do not add up to the count.
     #[error("the buckets add up to {buckets}, the count says {count}")]
     Count {

@@ -90,12 +90,18 @@ pub struct Roles(u8);
 impl Roles {
     /// Every role.
     pub const ANY: Self = Self(0b1111);
-    const CLIENT: Self = Self(1);
-    const GATE: Self = Self(2);
-    const MANAGER: Self = Self(4);
-    const WORKER: Self = Self(8);
+    /// Submits and reads.
+    pub const CLIENT: Self = Self(1);
+    /// Front doors.
+    pub const GATE: Self = Self(2);
+    /// Schedulers.
+    pub const MANAGER: Self = Self(4);
+    /// Load generators.
+    pub const WORKER: Self = Self(8);
 
-    const fn or(self, other: Self) -> Self {
+    /// Both sets together.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -138,6 +144,27 @@ impl ZeroIsAbsent for rkyv::rend::unaligned::u64_ule {}
 /// Only called for the types behind a `+` in the table; the first field appended to a root is the first caller.
 #[allow(dead_code, reason = "no minor has appended a field yet")]
 const fn appended<T: ZeroIsAbsent>() {}
+
+/// Stops the build when a root and its released sizes disagree.
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "evaluated by the compiler alone, where a panic is a failed build"
+)]
+const fn released<M: Message>() {
+    let (sizes, size) = (M::ROOTS, size_of::<M::Archived>());
+    assert!(
+        sizes[sizes.len() - 1] == size,
+        "a root grew or changed: append its new size to the table, or undo it"
+    );
+    assert!(size <= crate::header::ROOT_MAX as usize, "a root is longer than any reader accepts");
+    assert!(align_of::<M::Archived>() == 1, "the archive format is not `unaligned`");
+    let mut i = 1;
+    while i < sizes.len() {
+        assert!(sizes[i - 1] < sizes[i], "released sizes ascend");
+        i += 1;
+    }
+}
 
 const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
@@ -210,16 +237,7 @@ macro_rules! kinds {
         })+
 
         $(const _: () = {
-            let released = <$name as Message>::ROOTS;
-            // A field was appended, removed or retyped: append the new size, or undo it.
-            assert!(released[released.len() - 1] == size_of::<<$name as Archive>::Archived>());
-            assert!(align_of::<<$name as Archive>::Archived>() == 1);
-            assert!(size_of::<<$name as Archive>::Archived>() <= crate::header::ROOT_MAX as usize);
-            let mut i = 1;
-            while i < released.len() {
-                assert!(released[i - 1] < released[i]);
-                i += 1;
-            }
+            released::<$name>();
             // The class is the number's two top bits, so that even an unknown kind has one.
             assert!(Priority::of_number($number) as u8 == Priority::$class as u8 && $number != 0);
             $(appended::<$appended>();)*
@@ -236,7 +254,7 @@ kinds! {
     WorkflowCancelResponse = 0x0013, Critical, WORKER,                4 * KIB,  [49];
     WorkflowFinalResult   = 0x0020, Critical, WORKER,                 64 * KIB, [70];
     WorkflowFinalResultAck = 0x0021, Critical, MANAGER,               4 * KIB,  [24];
-    DcFinalResult         = 0x0022, Critical, MANAGER,                1 * MIB,  [85];
+    DcFinalResult         = 0x0022, Critical, MANAGER,                MIB,      [85];
     DcFinalResultAck      = 0x0023, Critical, GATE,                   4 * KIB,  [20];
     JobFinalResult        = 0x0024, Critical, GATE,                   4 * MIB,  [114];
     JobFinalResultAck     = 0x0025, Critical, CLIENT,                 4 * KIB,  [16];
@@ -244,11 +262,11 @@ kinds! {
     StatsFinalAck         = 0x0027, Critical, MANAGER | GATE,         256 * KIB, [40];
     ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
 
-    JobSubmit             = 0x4001, High,     CLIENT | GATE,          1 * MIB + 4 * KIB, [58];
+    JobSubmit             = 0x4001, High,     CLIENT | GATE,          MIB + 4 * KIB, [58];
     JobAck                = 0x4002, High,     GATE,                   4 * KIB,  [49];
-    JobDispatch           = 0x4003, High,     GATE,                   1 * MIB + 4 * KIB, [88];
+    JobDispatch           = 0x4003, High,     GATE,                   MIB + 4 * KIB, [88];
     JobDispatchAck        = 0x4004, High,     MANAGER,                16 * KIB, [37];
-    WorkflowDispatch      = 0x4005, High,     MANAGER,                1 * MIB + 4 * KIB, [112];
+    WorkflowDispatch      = 0x4005, High,     MANAGER,                MIB + 4 * KIB, [112];
     WorkflowDispatchAck   = 0x4006, High,     WORKER,                 16 * KIB, [33];
     WorkflowStart         = 0x4007, High,     MANAGER,                4 * KIB,  [48];
     WorkflowStatus        = 0x4009, High,     WORKER,                 16 * KIB, [41];
@@ -263,4 +281,43 @@ kinds! {
     StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62];
     StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_means_one_kind_and_comes_back() {
+        let mut numbers: Vec<u16> = Kind::ALL.iter().map(|kind| kind.to_wire()).collect();
+        assert!(Kind::ALL.iter().all(|&kind| Kind::from_wire(kind.to_wire()) == Some(kind)));
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), Kind::ALL.len());
+        assert_eq!(Kind::from_wire(0), None);
+    }
+
+    #[test]
+    fn an_unknown_kind_has_a_class_by_its_two_top_bits() {
+        let classes = [0x3fff, 0x7fff, 0xbfff, 0xffff].map(Priority::of_number);
+        assert_eq!(classes, [Priority::Critical, Priority::High, Priority::Normal, Priority::Low]);
+        assert!([0x3fff, 0x7fff, 0xbfff, 0xffff].iter().all(|&number| Kind::from_wire(number).is_none()));
+    }
+
+    #[test]
+    fn a_worker_cannot_dispatch_and_anyone_can_say_goodbye() {
+        let may = |kind: Kind| {
+            [Role::Client, Role::Gate, Role::Manager, Role::Worker].map(|role| kind.senders().contains(role))
+        };
+        assert_eq!(may(Kind::JobDispatch), [false, true, false, false]);
+        assert_eq!(may(Kind::WorkflowDispatch), [false, false, true, false]);
+        assert_eq!(may(Kind::StatsUpdate), [false, false, true, true]);
+        assert_eq!(may(Kind::Goodbye), [true; 4]);
+    }
+
+    #[test]
+    fn no_kind_may_be_longer_than_a_connection_takes() {
+        let longest = Kind::ALL.iter().map(|kind| kind.core_max()).max();
+        assert_eq!(longest, Some(crate::Limits::default().core_max));
+    }
 }
