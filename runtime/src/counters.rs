@@ -1,0 +1,75 @@
+//! What a shard counts about itself. One writer, relaxed; a reader may be a moment behind.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// One shard's counters since its start.
+        #[derive(Debug, Default)]
+        pub struct Counters { $($(#[$doc])* pub $name: Counter),+ }
+
+        /// Counters read at one moment, of one shard or summed over several.
+        #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+        pub struct CounterValues { $($(#[$doc])* pub $name: u64),+ }
+
+        impl Counters {
+            /// All of them now.
+            #[must_use]
+            pub fn values(&self) -> CounterValues {
+                CounterValues { $($name: self.$name.get()),+ }
+            }
+        }
+
+        impl CounterValues {
+            /// Sums two shards.
+            #[must_use]
+            pub const fn and(self, other: Self) -> Self {
+                Self { $($name: self.$name.saturating_add(other.$name)),+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted.
+    accepted,
+    /// Connections refused: over a bound, or in the handshake.
+    refused,
+    /// Links open now.
+    links_open,
+    /// Connection tasks that ended in a panic.
+    panics,
+    /// Frames of an unknown kind, or of one that the peer's role may not send.
+    unsupported_frames,
+    /// Frames too long for their kind, skipped.
+    oversized_frames,
+    /// Times a bound was reached: connections, handshakes, send queues, local events.
+    bound_hits,
+    /// Times `accept` found no free descriptor or buffer.
+    accept_failures,
+    /// Times the shard's loop stood still for a second or more.
+    loop_stalls,
+}
+
+/// One counter.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// One less; for what is open now.
+    pub fn sub(&self, n: u64) {
+        let before = self.0.fetch_sub(n, Ordering::Relaxed);
+        debug_assert!(before >= n, "a counter went below zero");
+    }
+
+    /// Its value now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
