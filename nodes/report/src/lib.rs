@@ -5,10 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod figures;
+mod style;
 mod summarize;
 mod summary;
+mod terminal;
 mod thresholds;
 
+pub use style::Style;
+pub use terminal::{progress_line, render};
 pub use summarize::{DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
 pub use summary::{
     DatacenterSummary, DistributionBar, EventSummary, Iterations, StepSummary, Summary, ThresholdSummary, Times, Totals,
