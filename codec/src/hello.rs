@@ -3,7 +3,7 @@
 //! Frozen for all majors and not rkyv, so that any two versions can tell each other why they do not talk. One
 //! layout is greeting, acceptance and refusal; later growth goes before the checksum and is ignored by older readers.
 
-use crate::{Features, NodeId, ProtocolVersion, Role, ShardId};
+use crate::{Features, NodeCapabilities, NodeId, ProtocolVersion, Role, ShardId};
 
 /// Bytes that tell a Hello's length.
 pub const HELLO_PREFIX: usize = 10;
@@ -11,6 +11,9 @@ pub const HELLO_PREFIX: usize = 10;
 pub const HELLO_LEN_MIN: usize = 82;
 /// The longest Hello.
 pub const HELLO_LEN_MAX: usize = 1024;
+
+/// Ports that fit; shards beyond are reached by the node's address.
+const PORTS_MAX: usize = 128;
 
 const MAGIC: [u8; 8] = [0x89, 0x48, 0x53, 0x48, 0x0d, 0x0a, 0x1a, 0x0a];
 
@@ -133,7 +136,7 @@ impl Hello {
         for number in [self.core_max, self.idle_timeout_ms, self.retry_after_ms] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let ports = self.ports.get(..self.ports.len().min(64)).unwrap_or_default();
+        let ports = self.ports.get(..self.ports.len().min(PORTS_MAX)).unwrap_or_default();
         for (text, max) in [(&self.node_version, 64), (&self.fleet, 64), (&self.text, 255), (&self.name, 255)]
         {
             put_text(out, text, max);
@@ -149,6 +152,38 @@ impl Hello {
         }
         let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
         out.extend_from_slice(&crc.to_le_bytes());
+    }
+
+    /// What this Hello's sender can do, for [`NodeCapabilities::negotiate`].
+    #[must_use]
+    pub fn capabilities(&self) -> NodeCapabilities {
+        NodeCapabilities {
+            protocol_version: self.version,
+            capabilities: self.features,
+            node_version: self.node_version.clone(),
+        }
+    }
+
+    /// Why this node does not talk to `peer`, as far as the two greetings tell: another major, another fleet. The
+    /// text names both sides. `None`: they can talk. Dialer and acceptor judge alike.
+    #[must_use]
+    pub fn refusal(&self, peer: &Self) -> Option<(Verdict, String)> {
+        let name = &peer.name;
+        if !self.version.is_compatible_with(peer.version) {
+            let (ours, theirs) = (self.version, peer.version);
+            return Some((
+                Verdict::MajorMismatch,
+                format!("this node speaks {ours}, peer {name} speaks {theirs}"),
+            ));
+        }
+        if self.fleet != peer.fleet {
+            let (ours, theirs) = (&self.fleet, &peer.fleet);
+            return Some((
+                Verdict::OtherFleet,
+                format!("this node is of fleet {ours}, peer {name} is of fleet {theirs}"),
+            ));
+        }
+        None
     }
 
     /// Reads a whole Hello.
@@ -329,5 +364,46 @@ mod tests {
             Hello { name: name.into(), ..hello() }.encode(&mut out);
             assert!(matches!(Hello::decode(&out), Err(HelloError::Field(_))), "{name:?}");
         }
+    }
+
+    #[test]
+    fn the_longest_hello_fits_and_its_texts_are_cut_between_characters() {
+        let long = "ü".repeat(300);
+        let mut out = Vec::new();
+        let greeting = Hello {
+            node_version: long.clone(),
+            fleet: long.clone(),
+            text: long.clone(),
+            ports: vec![7; 5000],
+            ..hello()
+        };
+        greeting.encode(&mut out);
+        assert!(out.len() <= HELLO_LEN_MAX, "{} bytes", out.len());
+        let read = Hello::decode(&out).unwrap();
+        assert_eq!((read.fleet.len(), read.text.len(), read.ports.len()), (64, 254, PORTS_MAX));
+        assert!(long.starts_with(&read.text));
+    }
+
+    #[test]
+    fn a_hello_is_82_bytes_and_its_texts() {
+        let texts = hello().node_version.len() + hello().fleet.len() + hello().name.len();
+        assert_eq!(bytes().len(), HELLO_LEN_MIN + texts + 2 * hello().ports.len());
+    }
+
+    #[test]
+    fn another_major_or_fleet_is_refused_with_both_sides_named() {
+        let peer = Hello { name: "gate-3".into(), ..hello() };
+        assert_eq!(hello().refusal(&peer), None);
+        let newer = Hello { version: ProtocolVersion { major: 2, minor: 1 }, ..hello() };
+        let text = "this node speaks 2.1, peer gate-3 speaks 1.4".to_owned();
+        assert_eq!(newer.refusal(&peer), Some((Verdict::MajorMismatch, text)));
+        let other = Hello { fleet: "staging".into(), ..hello() };
+        let text = "this node is of fleet staging, peer gate-3 is of fleet default".to_owned();
+        assert_eq!(other.refusal(&peer), Some((Verdict::OtherFleet, text)));
+    }
+
+    #[test]
+    fn an_unknown_verdict_of_a_newer_version_is_no_welcome() {
+        assert!((1..=u8::MAX).all(|number| Verdict::from_wire(number) != Verdict::Welcome));
     }
 }

@@ -1,0 +1,92 @@
+//! Where every field of every archived root lies. The table is `tests/golden/tables/roots.txt`: a row that changes
+//! breaks the wire; a minor only appends rows.
+
+use std::fmt::Write as _;
+use std::mem::offset_of;
+
+use hyperscale_codec::messages::*;
+use hyperscale_codec::{Archived, SparseHist};
+
+use crate::golden;
+
+fn size_of_field<T, F>(_field: fn(&T) -> &F) -> usize {
+    size_of::<F>()
+}
+
+macro_rules! layout {
+    ($($name:ident { $($field:ident),* $(,)? })+) => {
+        /// A field that is missing below does not compile.
+        #[allow(dead_code, reason = "compiled, never called")]
+        mod complete {
+            use super::*;
+            $(#[allow(non_snake_case, reason = "named by its struct")]
+            fn $name(all: $name) {
+                let $name { $($field: _),* } = all;
+            })+
+        }
+
+        fn table() -> String {
+            let mut text = String::new();
+            $(
+                writeln!(text, "{} {}", stringify!($name), size_of::<Archived<$name>>()).unwrap();
+                $(writeln!(text, "  {:>4} {:>4}  {}",
+                    offset_of!(Archived<$name>, $field),
+                    size_of_field(|all: &Archived<$name>| &all.$field),
+                    stringify!($field)).unwrap();)*
+            )+
+            for (name, size) in [
+                ("StatsUpdate", size_of::<Archived<StatsUpdate>>()),
+                ("StatsSnapshot", size_of::<Archived<StatsSnapshot>>()),
+                ("StatsFinal", size_of::<Archived<StatsFinal>>()),
+            ] {
+                writeln!(text, "{name} {size} = StatsColumns").unwrap();
+            }
+            text
+        }
+    };
+}
+
+layout! {
+    SparseHist { count, over, min, max, sum, index, lo, hi }
+    StatsColumns { job, token, k_from, k_to, window_ms, source_worker, source_shard, source_epoch, source_sequence, cell_source, cell_workflow, cell_step, count, errors, cancelled, dropped, due, started, late, bytes_in, bytes_out, in_flight, latency, service, lateness, connect, status_cell, status_code, status_count, error_cell, error_kind, error_count }
+    Share { unit_from, unit_count, units, iterations }
+    WorkerOutcome { worker, name, shards, state, gap_ms, generator_ok }
+    WorkflowOutcome { workflow, state, duration_us, error }
+    JobEvent { at_ms, kind, detail }
+    DcCancel { datacenter, success, count, error }
+    Goodbye { code, text, retry_after_ms }
+    JobCancelRequest { job_id, requester_id, timestamp, fence_token, reason }
+    JobCancelResponse { job_id, success, cancelled_workflow_count, error, state, per_dc }
+    WorkflowCancelRequest { job_id, workflow_id, attempt, dc_token, cut_after_ms }
+    WorkflowCancelResponse { job_id, workflow_id, attempt, outcome, in_flight_ended, in_flight_cut, never_started }
+    WorkflowFinalResult { job, workflow, attempt, dc_token, outcome, error, shards, epochs, generator_ok, started_unix_ms, duration_us }
+    WorkflowFinalResultAck { job, workflow, attempt }
+    DcFinalResult { job, fence_token, datacenter, attempt, outcome, error, workflows, workers, events, duration_us, started_unix_ms }
+    DcFinalResultAck { job, attempt }
+    JobFinalResult { job, fence_token, seq, outcome, partial, summary, latency }
+    JobFinalResultAck { job }
+    StatsFinalAck { job, source_worker, source_shard, source_epoch }
+    ErrorReply { code, message, retry_after_ms, holder, holder_addr, seen }
+    JobSubmit { plan, plan_sha256, idempotency, follow, histograms }
+    JobAck { job, fence_token, owner, owner_addr, state }
+    JobDispatch { job, fence_token, attempt, datacenter, plan, plan_sha256, unit_from, unit_count, units }
+    JobDispatchAck { job, attempt, accepted, dc_token, error }
+    WorkflowDispatch { job, workflow, attempt, revision, fence_token, dc_token, plan, plan_sha256, share, seed }
+    WorkflowDispatchAck { job, workflow, attempt, ready, error }
+    WorkflowStart { job, workflow, attempt, dc_token, start_in_us, job_elapsed_us }
+    WorkflowStatus { job, workflow, attempt, dc_token, state, reason }
+    WorkerRegistration { node, name, node_version, protocol_version, features, boot, incarnation, shards, capacity_vus }
+    RegistrationResponse { accepted, error, protocol_version, features, heartbeat_ms, managers }
+    ManagerPeerRegistration { node, name, datacenter, node_version, protocol_version, features, boot, incarnation, shards, worker_shards }
+    ManagerPeerRegistrationResponse { accepted, error, protocol_version, features, peers }
+    JobProgress { job, fence_token, datacenter, workflows, states, units_live, units_planned }
+    JobProgressAck { job, level, delay_ms }
+    JobStatusPush { job, fence_token, seq, state, from_ms, to_ms, requests, errors, dropped, bytes_in, p50_ns, p99_ns, max_ns, lateness_p99_ns, total_requests, total_errors, in_flight, events, latency }
+    StatsAck { job, token, source_worker, source_shard, source_epoch, source_sequence, level, delay_ms, want_snapshot }
+}
+
+#[test]
+fn no_field_of_a_released_root_moves() {
+    let made = table();
+    assert_eq!(made, golden::text("tables/roots.txt", &made));
+}

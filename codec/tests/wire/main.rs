@@ -1,0 +1,15 @@
+//! The format as a peer sees it: golden bytes, layouts of roots, round trips, and bytes that lie.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on shall fail where it stands"
+)]
+
+mod golden;
+mod layout;
+mod lies;
+mod round_trip;
+mod samples;
+mod stats;

@@ -1,0 +1,362 @@
+//! One message of every kind, filled so that every field shows in the bytes: numbers that differ, texts within and
+//! beyond the eight inline bytes, empty and full columns, options present.
+
+use std::fmt::Debug;
+
+use hyperscale_codec::messages::*;
+use hyperscale_codec::{Hist, Message, SparseHist};
+
+/// Something done with a message of each kind.
+pub(crate) trait Visitor {
+    fn visit<M: Message + Debug + Clone + PartialEq>(&mut self, sample: &M);
+}
+
+/// Shows every kind's sample to `visitor`, in the order of the table.
+pub(crate) fn each(visitor: &mut impl Visitor) {
+    each_critical(visitor);
+    each_high(visitor);
+    each_normal(visitor);
+}
+
+const JOB: [u8; 16] =
+    [0x0f, 0x1e, 0x2d, 0x3c, 0x4b, 0x5a, 0x69, 0x78, 0x87, 0x96, 0xa5, 0xb4, 0xc3, 0xd2, 0xe1, 0xf0];
+const NODE: [u8; 16] = *b"node id, 16 byte";
+const HASH: [u8; 32] = [0xab; 32];
+const PLAN: &str = "[[workflow]]\nname = \"browse\"\nvus = 10\n";
+
+fn each_critical(visitor: &mut impl Visitor) {
+    visitor.visit(&Goodbye { code: 4, text: "draining for an upgrade".into(), retry_after_ms: 1500 });
+    visitor.visit(&JobCancelRequest {
+        job_id: JOB,
+        requester_id: NODE,
+        timestamp: 1_700_000_000_123,
+        fence_token: 41,
+        reason: "ctrl-c".into(),
+    });
+    visitor.visit(&JobCancelResponse {
+        job_id: JOB,
+        success: true,
+        cancelled_workflow_count: 3,
+        error: String::new(),
+        state: JobState::Cancelling.to_wire(),
+        per_dc: vec![
+            DcCancel { datacenter: "eu-west".into(), success: true, count: 3, error: String::new() },
+            DcCancel {
+                datacenter: "us".into(),
+                success: false,
+                count: 0,
+                error: "no majority of managers".into(),
+            },
+        ],
+    });
+    visitor.visit(&WorkflowCancelRequest {
+        job_id: JOB,
+        workflow_id: 2,
+        attempt: 1,
+        dc_token: 9,
+        cut_after_ms: 5000,
+    });
+    visitor.visit(&WorkflowCancelResponse {
+        job_id: JOB,
+        workflow_id: 2,
+        attempt: 1,
+        outcome: CancelOutcome::Cancelled.to_wire(),
+        in_flight_ended: 60,
+        in_flight_cut: 4,
+        never_started: 1_000_000_007,
+    });
+    visitor.visit(&WorkflowFinalResult {
+        job: JOB,
+        workflow: 2,
+        attempt: 1,
+        dc_token: 9,
+        outcome: WorkflowState::Completed.to_wire(),
+        error: String::new(),
+        shards: 2,
+        epochs: vec![(3 << 32) | 1, (3 << 32) | 2],
+        generator_ok: true,
+        started_unix_ms: 1_700_000_000_123,
+        duration_us: 10_000_321,
+    });
+    visitor.visit(&WorkflowFinalResultAck { job: JOB, workflow: 2, attempt: 1 });
+    visitor.visit(&dc_final_result());
+    visitor.visit(&DcFinalResultAck { job: JOB, attempt: 1 });
+    visitor.visit(&JobFinalResult {
+        job: JOB,
+        fence_token: 41,
+        seq: 12,
+        outcome: JobState::Completed.to_wire(),
+        partial: true,
+        summary: "{\"schema\":\"hyperscale.summary/1\"}".into(),
+        latency: wide_hist(),
+    });
+    visitor.visit(&JobFinalResultAck { job: JOB });
+    visitor.visit(&StatsFinal(columns(70)));
+    visitor.visit(&StatsFinalAck {
+        job: JOB,
+        source_worker: vec![NODE, JOB],
+        source_shard: vec![0, 1],
+        source_epoch: vec![7, 8],
+    });
+    visitor.visit(&ErrorReply {
+        code: 9,
+        message: "job 0f1e is owned by gate-2, shard 1".into(),
+        retry_after_ms: 20,
+        holder: NODE,
+        holder_addr: "10.0.0.2:7001".into(),
+        seen: 41,
+    });
+}
+
+fn dc_final_result() -> DcFinalResult {
+    DcFinalResult {
+        job: JOB,
+        fence_token: 41,
+        datacenter: "eu-west".into(),
+        attempt: 1,
+        outcome: JobState::Failed.to_wire(),
+        error: "workflow checkout: all workers lost".into(),
+        workflows: vec![WorkflowOutcome {
+            workflow: 1,
+            state: WorkflowState::Failed.to_wire(),
+            duration_us: 900_001,
+            error: "all workers lost".into(),
+        }],
+        workers: vec![WorkerOutcome {
+            worker: NODE,
+            name: "worker-1".into(),
+            shards: 2,
+            state: WorkerState::Lost.to_wire(),
+            gap_ms: 750,
+            generator_ok: false,
+        }],
+        events: vec![JobEvent {
+            at_ms: 900,
+            kind: "worker_lost".into(),
+            detail: "worker-1 of eu-west".into(),
+        }],
+        duration_us: 2_000_002,
+        started_unix_ms: 1_700_000_000_123,
+    }
+}
+
+fn each_high(visitor: &mut impl Visitor) {
+    let share = Share { unit_from: 4, unit_count: 3, units: 10, iterations: 1_000_000 };
+    visitor.visit(&JobSubmit {
+        plan: PLAN.into(),
+        plan_sha256: HASH,
+        idempotency: NODE,
+        follow: true,
+        histograms: true,
+    });
+    visitor.visit(&JobAck {
+        job: JOB,
+        fence_token: 41,
+        owner: NODE,
+        owner_addr: "[fd00::2]:7001".into(),
+        state: JobState::Accepted.to_wire(),
+    });
+    visitor.visit(&JobDispatch {
+        job: JOB,
+        fence_token: 41,
+        attempt: 1,
+        datacenter: "eu-west".into(),
+        plan: PLAN.into(),
+        plan_sha256: HASH,
+        unit_from: 0,
+        unit_count: 7,
+        units: 10,
+    });
+    visitor.visit(&JobDispatchAck {
+        job: JOB,
+        attempt: 1,
+        accepted: true,
+        dc_token: 9,
+        error: String::new(),
+    });
+    visitor.visit(&WorkflowDispatch {
+        job: JOB,
+        workflow: 2,
+        attempt: 1,
+        revision: 3,
+        fence_token: 41,
+        dc_token: 9,
+        plan: PLAN.into(),
+        plan_sha256: HASH,
+        share,
+        seed: 0x0123_4567_89ab_cdef,
+    });
+    visitor.visit(&WorkflowDispatchAck {
+        job: JOB,
+        workflow: 2,
+        attempt: 1,
+        ready: false,
+        error: "key `pacing` is unknown".into(),
+    });
+    visitor.visit(&WorkflowStart {
+        job: JOB,
+        workflow: 2,
+        attempt: 1,
+        dc_token: 9,
+        start_in_us: 100_000,
+        job_elapsed_us: 2_500_000,
+    });
+    visitor.visit(&WorkflowStatus {
+        job: JOB,
+        workflow: 2,
+        attempt: 1,
+        dc_token: 9,
+        state: WorkflowState::Running.to_wire(),
+        reason: "started".into(),
+    });
+    each_registration(visitor);
+}
+
+fn each_registration(visitor: &mut impl Visitor) {
+    visitor.visit(&WorkerRegistration {
+        node: NODE,
+        name: "worker-1".into(),
+        node_version: "0.1.0+abcdef".into(),
+        protocol_version: (1 << 16) | 4,
+        features: 0x3f,
+        boot: 3,
+        incarnation: 2,
+        shards: 8,
+        capacity_vus: 80_000,
+    });
+    visitor.visit(&RegistrationResponse {
+        accepted: true,
+        error: String::new(),
+        protocol_version: (1 << 16) | 4,
+        features: 0x3f,
+        heartbeat_ms: 500,
+        managers: vec!["10.0.0.1:7002".into(), "m2:7002".into()],
+    });
+    visitor.visit(&ManagerPeerRegistration {
+        node: NODE,
+        name: "m1".into(),
+        datacenter: "eu-west".into(),
+        node_version: "0.1.0".into(),
+        protocol_version: (1 << 16) | 4,
+        features: 0x3f,
+        boot: 3,
+        incarnation: 2,
+        shards: 1,
+        worker_shards: 16,
+    });
+    visitor.visit(&ManagerPeerRegistrationResponse {
+        accepted: false,
+        error: "name m1 is in use by 10.0.0.9:7002".into(),
+        protocol_version: (1 << 16) | 4,
+        features: 0x1f,
+        peers: vec![],
+    });
+}
+
+fn each_normal(visitor: &mut impl Visitor) {
+    visitor.visit(&JobProgress {
+        job: JOB,
+        fence_token: 41,
+        datacenter: "eu-west".into(),
+        workflows: vec![0, 1, 2],
+        states: vec![4, 3, 1],
+        units_live: 7,
+        units_planned: 10,
+    });
+    visitor.visit(&JobProgressAck { job: JOB, level: 1, delay_ms: 250 });
+    visitor.visit(&JobStatusPush {
+        job: JOB,
+        fence_token: 41,
+        seq: 12,
+        state: JobState::Running.to_wire(),
+        from_ms: 11_000,
+        to_ms: 12_000,
+        requests: 1001,
+        errors: 2,
+        dropped: 3,
+        bytes_in: 256_256,
+        p50_ns: 812_345,
+        p99_ns: 4_812_345,
+        max_ns: 90_812_345,
+        lateness_p99_ns: 51_234,
+        total_requests: 12_012,
+        total_errors: 21,
+        in_flight: 64,
+        events: vec![JobEvent { at_ms: 11_500, kind: "note".into(), detail: "stage 2 of 3 begins".into() }],
+        latency: Some(hist(300)),
+    });
+    visitor.visit(&StatsUpdate(columns(5)));
+    visitor.visit(&StatsAck {
+        job: JOB,
+        token: 9,
+        source_worker: vec![NODE],
+        source_shard: vec![1],
+        source_epoch: vec![7],
+        source_sequence: vec![20],
+        level: 2,
+        delay_ms: 400,
+        want_snapshot: true,
+    });
+    visitor.visit(&StatsSnapshot(columns(40)));
+}
+
+/// A histogram of `n` values spread over the range.
+pub(crate) fn hist(n: u64) -> SparseHist {
+    let mut hist = Hist::new();
+    for i in 0..n {
+        hist.record(i * i * 1000 + i);
+    }
+    hist.to_sparse()
+}
+
+/// One with a count beyond 32 bits and a value beyond the range.
+fn wide_hist() -> SparseHist {
+    SparseHist {
+        count: (7 << 32) + 2,
+        over: 1,
+        min: 5,
+        max: 1 << 45,
+        sum: (7 << 32) * 5 + 300 + (1 << 45),
+        index: vec![5, 278, 4863],
+        lo: vec![0, 1, 1],
+        hi: vec![7, 0, 0],
+    }
+}
+
+/// Two sources with a cell each, and one workflow row.
+pub(crate) fn columns(values: u64) -> StatsColumns {
+    StatsColumns {
+        job: JOB,
+        token: 9,
+        k_from: 10,
+        k_to: 12,
+        window_ms: 1000,
+        source_worker: vec![NODE, JOB],
+        source_shard: vec![0, 1],
+        source_epoch: vec![(3 << 32) | 1, (3 << 32) | 2],
+        source_sequence: vec![20, 21],
+        cell_source: vec![0, 0, 1],
+        cell_workflow: vec![0, 0, 0],
+        cell_step: vec![0, u32::MAX, 0],
+        count: vec![values, 2, 1 << 40],
+        errors: vec![1, 0, 3],
+        cancelled: vec![0, 1, 0],
+        dropped: vec![0, 4, 0],
+        due: vec![0, 7, 0],
+        started: vec![0, 3, 0],
+        late: vec![2, 0, 1],
+        bytes_in: vec![25_600, 0, 512],
+        bytes_out: vec![6_400, 0, 128],
+        in_flight: vec![3, 1, 0],
+        latency: vec![hist(values), hist(2), wide_hist()],
+        service: vec![hist(values), hist(0), hist(1)],
+        lateness: vec![hist(values / 2), hist(0), hist(1)],
+        connect: vec![hist(1), hist(0), hist(0)],
+        status_cell: vec![0, 0, 2],
+        status_code: vec![200, 503, 200],
+        status_count: vec![values, 1, 1 << 33],
+        error_cell: vec![0, 2],
+        error_kind: vec![ErrorKind::Http5xx.to_wire(), ErrorKind::Timeout.to_wire()],
+        error_count: vec![1, 3],
+    }
+}
