@@ -31,7 +31,7 @@ pub struct JobAck {
     pub owner: [u8; 16],
     /// `host:port` of the owning shard.
     pub owner_addr: String,
-    /// [`JobState`] as its number.
+    /// [`JobState`](crate::messages::JobState) as its number.
     pub state: u8,
 }
 
@@ -119,7 +119,7 @@ pub struct WorkflowStatus {
     pub workflow: u32,
     pub attempt: u32,
     pub dc_token: u64,
-    /// [`WorkflowState`] as its number.
+    /// [`WorkflowState`](crate::messages::WorkflowState) as its number.
     pub state: u8,
     pub reason: String,
 }
@@ -131,7 +131,7 @@ pub struct WorkflowFinalResult {
     pub workflow: u32,
     pub attempt: u32,
     pub dc_token: u64,
-    /// [`WorkflowState`] as its number: completed, failed or cancelled.
+    /// [`WorkflowState`](crate::messages::WorkflowState) as its number: completed, failed or cancelled.
     pub outcome: u8,
     pub error: String,
     /// Shards of this worker that took part.
@@ -159,7 +159,7 @@ pub struct JobProgress {
     pub job: [u8; 16],
     pub fence_token: u64,
     pub datacenter: String,
-    /// Parallel columns: workflow index and [`WorkflowState`].
+    /// Parallel columns: workflow index and [`WorkflowState`](crate::messages::WorkflowState).
     pub workflows: Vec<u32>,
     pub states: Vec<u8>,
     pub units_live: u32,
@@ -180,7 +180,7 @@ pub struct WorkerOutcome {
     pub worker: [u8; 16],
     pub name: String,
     pub shards: u32,
-    /// [`WorkerState`] as its number.
+    /// [`WorkerState`](crate::messages::WorkerState) as its number.
     pub state: u8,
     pub gap_ms: u64,
     pub generator_ok: bool,
@@ -190,7 +190,7 @@ pub struct WorkerOutcome {
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub struct WorkflowOutcome {
     pub workflow: u32,
-    /// [`WorkflowState`] as its number.
+    /// [`WorkflowState`](crate::messages::WorkflowState) as its number.
     pub state: u8,
     /// From its start to the end of its last share.
     pub duration_us: u64,
@@ -213,7 +213,7 @@ pub struct DcFinalResult {
     pub fence_token: u64,
     pub datacenter: String,
     pub attempt: u32,
-    /// [`JobState`] as its number: completed, failed or cancelled.
+    /// [`JobState`](crate::messages::JobState) as its number: completed, failed or cancelled.
     pub outcome: u8,
     pub error: String,
     pub workflows: Vec<WorkflowOutcome>,
@@ -238,7 +238,7 @@ pub struct JobStatusPush {
     pub fence_token: u64,
     /// Grows by one with each push of a job.
     pub seq: u64,
-    /// [`JobState`] as its number.
+    /// [`JobState`](crate::messages::JobState) as its number.
     pub state: u8,
     /// The window this push tells of: milliseconds since the job's start.
     pub from_ms: u64,
@@ -268,7 +268,7 @@ pub struct JobFinalResult {
     pub job: [u8; 16],
     pub fence_token: u64,
     pub seq: u64,
-    /// [`JobState`] as its number.
+    /// [`JobState`](crate::messages::JobState) as its number.
     pub outcome: u8,
     pub partial: bool,
     /// The summary, JSON of schema `hyperscale.summary/1`.
@@ -312,7 +312,7 @@ pub struct JobCancelResponse {
     /// Workflows that were pending or running when the cancel was applied.
     pub cancelled_workflow_count: u32,
     pub error: String,
-    /// [`JobState`] as its number.
+    /// [`JobState`](crate::messages::JobState) as its number.
     pub state: u8,
     pub per_dc: Vec<DcCancel>,
 }
@@ -334,7 +334,7 @@ pub struct WorkflowCancelResponse {
     pub job_id: [u8; 16],
     pub workflow_id: u32,
     pub attempt: u32,
-    /// [`CancelOutcome`] as its number.
+    /// [`CancelOutcome`](crate::messages::CancelOutcome) as its number.
     pub outcome: u8,
     pub in_flight_ended: u64,
     pub in_flight_cut: u64,
