@@ -1,1 +1,1 @@
-//! Whole-system tests: layers, golden bytes, real processes.
+//! Whole-system tests live in folders of their own; this library is empty.

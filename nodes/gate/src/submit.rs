@@ -36,7 +36,7 @@ impl GateCore {
             refuse(effects, link, frame, ErrorCode::Invalid, "plan_sha256 is not the plan's SHA-256".to_owned());
             return;
         }
-        let plan = match hyperscale_plan::parse(text) {
+        let plan = match hyperscale_plan::parse("plan", text) {
             Ok(plan) => Arc::new(plan),
             Err(errors) => {
                 refuse(effects, link, frame, ErrorCode::Invalid, errors.to_string());

@@ -38,7 +38,7 @@ impl ManagerCore {
             }
             return;
         }
-        let plan = match hyperscale_plan::parse(dispatch.plan.as_str()) {
+        let plan = match hyperscale_plan::parse("plan", dispatch.plan.as_str()) {
             Ok(plan) => Arc::new(plan),
             Err(errors) => {
                 let attempt = dispatch.attempt.to_native();

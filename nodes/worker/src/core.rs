@@ -204,7 +204,7 @@ impl WorkerCore {
             refuse(effects, format!("this worker has {SHARES_MAX} shares already"));
             return;
         }
-        let plan = match hyperscale_plan::parse(dispatch.plan.as_str()) {
+        let plan = match hyperscale_plan::parse("plan", dispatch.plan.as_str()) {
             Ok(plan) => Arc::new(plan),
             Err(errors) => {
                 refuse(effects, errors.to_string());

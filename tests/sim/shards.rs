@@ -1,0 +1,149 @@
+//! Load shards that record a known number of requests each window instead of sending any.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hyperscale_codec::messages::{ErrorKind, WorkflowState};
+use hyperscale_codec::{Epoch, ShardId};
+use hyperscale_core::Instant;
+use hyperscale_engine::orders::{Ended, Order, Report, ShareKey};
+use hyperscale_plan::{Load, Plan};
+use hyperscale_stats::CellSet;
+
+/// Requests a shard records in each window of each step.
+const PER_WINDOW: u64 = 7;
+
+struct Running {
+    epoch: Epoch,
+    steps: usize,
+    duration: Duration,
+    started: Option<(Instant, Instant)>,
+    next_window: u32,
+}
+
+/// One shard.
+#[derive(Default)]
+pub(crate) struct FakeShard {
+    shares: BTreeMap<ShareKey, Running>,
+    pub(crate) recorded: u64,
+    pub(crate) last_window: u64,
+}
+
+fn duration_of(plan: &Plan, workflow: usize) -> Duration {
+    match &plan.workflows[workflow].load {
+        Load::Closed(closed) => closed.stages.iter().map(|stage| stage.duration).sum(),
+        Load::Open(open) => open.stages.iter().map(|stage| stage.duration).sum(),
+    }
+}
+
+impl FakeShard {
+    pub(crate) fn order(&mut self, shard: ShardId, now: Instant, order: Order) -> Vec<Report> {
+        match order {
+            Order::Prepare(prepare) => {
+                let workflow = usize::try_from(prepare.key.workflow.0).unwrap();
+                let running = Running {
+                    epoch: prepare.epoch,
+                    steps: prepare.plan.workflows[workflow].steps.len(),
+                    duration: duration_of(&prepare.plan, workflow),
+                    started: None,
+                    next_window: 0,
+                };
+                self.shares.insert(prepare.key, running);
+                vec![Report::Ready { key: prepare.key, shard, result: Ok(()) }]
+            }
+            Order::Start { key, at, job_start } => {
+                let running = self.shares.get_mut(&key).unwrap();
+                running.started = Some((at, job_start));
+                running.next_window = u32::try_from(at.since(job_start).as_secs()).unwrap();
+                Vec::new()
+            }
+            Order::Cancel { key, .. } => self.end(shard, now, key, WorkflowState::Cancelled).into_iter().collect(),
+            Order::Release { .. } | Order::Recycle { .. } | Order::Grant { .. } | Order::Stop => Vec::new(),
+            Order::Donate { key, to } => vec![Report::Donated { key, shard, to, iterations: 0 }],
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.shares.values().filter_map(Running::next_due).min()
+    }
+
+    pub(crate) fn tick(&mut self, shard: ShardId, now: Instant) -> Vec<Report> {
+        let due: Vec<ShareKey> = self
+            .shares
+            .iter()
+            .filter(|(_, running)| running.next_due().is_some_and(|due| due <= now))
+            .map(|(key, _)| *key)
+            .collect();
+        let mut reports = Vec::new();
+        for key in due {
+            let running = &self.shares[&key];
+            let (at, _) = running.started.unwrap();
+            if now >= at + running.duration {
+                reports.extend(self.end(shard, now, key, WorkflowState::Completed));
+            } else {
+                let delta = Box::new(self.record(key));
+                let running = self.shares.get_mut(&key).unwrap();
+                let k = running.next_window;
+                running.next_window += 1;
+                reports.push(Report::Window { key, shard, epoch: running.epoch, k_from: k, k_to: k, delta });
+            }
+        }
+        reports
+    }
+
+    fn record(&mut self, key: ShareKey) -> CellSet {
+        let steps = self.shares[&key].steps;
+        let mut cells = CellSet::new(steps);
+        self.last_window = 0;
+        for step in 0..steps {
+            let cell = cells.step_mut(step);
+            for n in 0..PER_WINDOW {
+                cell.count += 1;
+                cell.latency.record(1_000_000 + n * 1_000);
+                cell.service.record(900_000);
+                cell.lateness.record(100_000);
+                if n == 3 {
+                    cell.record_status(503);
+                    cell.record_error(ErrorKind::Http5xx);
+                } else {
+                    cell.record_status(200);
+                }
+                self.recorded += 1;
+                self.last_window += 1;
+            }
+        }
+        let rounds = cells.workflow_mut();
+        (rounds.due, rounds.started, rounds.count) = (PER_WINDOW, PER_WINDOW, PER_WINDOW);
+        cells
+    }
+
+    fn end(&mut self, shard: ShardId, now: Instant, key: ShareKey, outcome: WorkflowState) -> Option<Report> {
+        let delta = Box::new(self.record(key));
+        let running = self.shares.remove(&key)?;
+        let (at, _) = running.started.unwrap_or((now, now));
+        Some(Report::Ended(Box::new(Ended {
+            key,
+            shard,
+            epoch: running.epoch,
+            k_from: running.next_window,
+            k_to: running.next_window,
+            delta,
+            outcome,
+            error: String::new(),
+            in_flight_ended: 0,
+            in_flight_cut: 0,
+            never_started: 0,
+            duration: now.since(at),
+            generator_ok: true,
+        })))
+    }
+}
+
+impl Running {
+    /// The next window's end, or the end of the share.
+    fn next_due(&self) -> Option<Instant> {
+        let (at, job_start) = self.started?;
+        let window_end = job_start + Duration::from_secs(u64::from(self.next_window) + 1);
+        Some(window_end.min(at + self.duration))
+    }
+}
