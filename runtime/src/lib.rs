@@ -8,7 +8,9 @@ mod bell;
 pub mod clock;
 mod counters;
 mod dns;
+mod driver;
 pub mod entropy;
+mod link;
 mod mailbox;
 mod notify;
 pub mod preflight;
@@ -16,10 +18,14 @@ mod shard;
 pub mod signals;
 mod stop;
 mod task;
+pub mod tcp;
 mod timer;
 
 pub use counters::{Counter, CounterValues, Counters};
 pub use dns::ResolveError;
+pub use driver::{CommandCx, LOCALS_MAX, LocalSender, LocalsFull, NodeDriver, NodeHandle};
+pub use link::LinkLimits;
+pub use link::handshake::NodeConfig;
 pub use mailbox::{Inbox, Receiver, Sender, TrySendError, mailbox};
 pub use shard::{
     BlockingPanicked, NodeError, Placement, Queue, Shard, ShardOptions, Shards, StartError, start,

@@ -29,10 +29,18 @@ impl Notify {
             if self.set.replace(false) {
                 return Poll::Ready(());
             }
-            *self.waker.borrow_mut() = Some(cx.waker().clone());
+            keep(&self.waker, cx.waker());
             Poll::Pending
         })
         .await;
+    }
+}
+
+/// Keeps the newest waker of one task; the same task is polled far more often than it changes.
+pub(crate) fn keep(slot: &RefCell<Option<Waker>>, waker: &Waker) {
+    match &mut *slot.borrow_mut() {
+        Some(kept) => kept.clone_from(waker),
+        empty => *empty = Some(waker.clone()),
     }
 }
 

@@ -23,6 +23,16 @@ pub enum StopReason {
         /// What the panic said.
         message: String,
     },
+    /// A service task ended that must not.
+    #[error("task `{task}` of shard {shard} ended: {message}")]
+    ServiceEnded {
+        /// Its shard.
+        shard: u16,
+        /// Its name.
+        task: String,
+        /// Why.
+        message: String,
+    },
     /// A shard's executor ended by a panic.
     #[error("shard {shard} panicked: {message}")]
     ShardPanicked {

@@ -1,0 +1,279 @@
+//! A core, its effects and its links: events in, effects carried out, until nothing is left to do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use hyperscale_codec::messages::ErrorReply;
+use hyperscale_codec::{Encode, Encoder, ErrorCode, Flags, HEADER_LEN, Head, Header, NodeId, RawFrame};
+use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer};
+
+use super::post::{LocalSender, Posted};
+use crate::Shard;
+use crate::link::Wire;
+
+/// Events a core may cause in itself before other tasks get a turn.
+const CHAIN_MAX: usize = 4096;
+
+/// Carries out a role's commands.
+pub(super) type Commands<C> = Box<dyn FnMut(<C as Core>::Command, &mut CommandCx<'_, <C as Core>::Local>)>;
+
+/// What a role's command handler may use.
+#[derive(Debug)]
+pub struct CommandCx<'a, L> {
+    now: Instant,
+    chain: &'a mut VecDeque<Posted<L>>,
+    sender: &'a LocalSender<L>,
+    shard: &'a Shard,
+}
+
+impl<L> CommandCx<'_, L> {
+    /// The time of the event that led to the command.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Tells the core something at once: after the effects of the present event, before anything from outside.
+    pub fn local(&mut self, local: L) {
+        self.chain.push_back(Posted::Local(local));
+    }
+
+    /// To tell the core something later, from a task.
+    #[must_use]
+    pub const fn sender(&self) -> &LocalSender<L> {
+        self.sender
+    }
+
+    /// The shard, to start tasks on.
+    #[must_use]
+    pub const fn shard(&self) -> &Shard {
+        self.shard
+    }
+}
+
+/// A link that is up.
+pub(super) struct LinkEntry {
+    pub(super) wire: Rc<Wire>,
+    pub(super) peer: Rc<Peer>,
+    /// It came to us.
+    pub(super) accepted: bool,
+}
+
+/// Carries dials out; starts a task for each.
+pub(super) type Dial = Box<dyn Fn(DialId, SocketAddr)>;
+
+pub(super) struct Node<C: Core> {
+    pub(super) core: C,
+    effects: Effects<C::Command>,
+    spare: Vec<Effect<C::Command>>,
+    /// Events that effects of this turn led to.
+    chain: VecDeque<Posted<C::Local>>,
+    pub(super) links: BTreeMap<LinkId, LinkEntry>,
+    commands: Commands<C>,
+    dial: Dial,
+    sender: LocalSender<C::Local>,
+    encoder: Encoder,
+    scratch: Vec<u8>,
+    shard: Shard,
+}
+
+impl<C: Core> Node<C> {
+    pub(super) fn new(
+        shard: Shard,
+        core: C,
+        commands: Commands<C>,
+        dial: Dial,
+        sender: LocalSender<C::Local>,
+    ) -> Self {
+        Self {
+            core,
+            effects: Effects::default(),
+            spare: Vec::new(),
+            chain: VecDeque::new(),
+            links: BTreeMap::new(),
+            commands,
+            dial,
+            sender,
+            encoder: Encoder::default(),
+            scratch: Vec::new(),
+            shard,
+        }
+    }
+
+    /// Gives the core one event, and does what follows from it.
+    pub(super) fn deliver(&mut self, now: Instant, event: Event<'_, C::Local>) {
+        self.core.handle(now, event, &mut self.effects);
+        self.settle(now);
+    }
+
+    pub(super) fn deliver_posted(&mut self, now: Instant, posted: Posted<C::Local>) {
+        if let Some(event) = self.event(posted) {
+            self.deliver(now, event);
+        }
+    }
+
+    /// A link that is down already is not told twice.
+    fn event(&mut self, posted: Posted<C::Local>) -> Option<Event<'static, C::Local>> {
+        match posted {
+            Posted::Local(local) => Some(Event::Local(local)),
+            Posted::DialFailed(dial, error) => Some(Event::DialFailed { dial, error }),
+            Posted::LinkDown(link, why) => self.forget(link).then_some(Event::LinkDown { link, why }),
+        }
+    }
+
+    /// A frame of a link that is up: to the core, if its sender may send it.
+    pub(super) fn frame(&mut self, now: Instant, link: LinkId, frame: RawFrame<'_>) {
+        let Some(entry) = self.links.get(&link) else { return };
+        match frame.admit(entry.peer.hello.role) {
+            Ok(_kind) => self.deliver(now, Event::Frame { link, frame }),
+            Err(code) => {
+                self.shard.counters().unsupported_frames.add(1);
+                let text = format!(
+                    "kind {:#06x} from a {}: {}",
+                    frame.header.kind,
+                    entry.peer.hello.role,
+                    code.as_str()
+                );
+                self.refuse(now, link, &frame.header, code, text);
+            }
+        }
+    }
+
+    /// Answers a frame that the core does not see, if it wants an answer.
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        header: &Header,
+        code: ErrorCode,
+        text: String,
+    ) {
+        if !header.flags.contains(Flags::WANTS_REPLY) || header.flags.contains(Flags::REPLY) {
+            return;
+        }
+        let reply = ErrorReply {
+            code: code.to_wire(),
+            message: text,
+            retry_after_ms: 0,
+            holder: [0; 16],
+            holder_addr: String::new(),
+            seen: 0,
+        };
+        let head = Head { route: header.route, ..Head::reply(header.correlation) };
+        self.send_own(now, link, head, &reply);
+    }
+
+    /// Sends a message of the driver's own.
+    pub(super) fn send_own<M: Encode>(&mut self, now: Instant, link: LinkId, head: Head, message: &M) {
+        self.scratch.clear();
+        if let Err(error) = self.encoder.append(&mut self.scratch, head, message) {
+            debug_assert!(false, "the driver's own message cannot be sent: {error}");
+            return;
+        }
+        let failed = push(&self.shard, &self.links, link, &self.scratch);
+        self.chain.extend(failed);
+        self.settle(now);
+    }
+
+    /// Carries out effects, and tells the core what comes of them, until nothing is left.
+    fn settle(&mut self, now: Instant) {
+        for _ in 0..CHAIN_MAX {
+            self.carry(now);
+            let Some(posted) = self.chain.pop_front() else { return };
+            if let Some(event) = self.event(posted) {
+                self.core.handle(now, event, &mut self.effects);
+            }
+        }
+        self.carry(now);
+        // A core that talks to itself without end must not hold the shard: the pump goes on in the next turn, in
+        // order.
+        tracing::warn!(events = CHAIN_MAX, "a core keeps causing events in itself; others get a turn");
+        while let Some(posted) = self.chain.pop_back() {
+            self.sender.0.waiting.borrow_mut().push_front(posted);
+        }
+        self.sender.0.notify.notify();
+    }
+
+    /// Carries out the effects of one event.
+    fn carry(&mut self, now: Instant) {
+        if let Some(error) = self.effects.take_failure() {
+            tracing::error!(%error, "a message was not sent");
+        }
+        if self.effects.is_empty() {
+            return;
+        }
+        let mut spare = std::mem::take(&mut self.spare);
+        self.effects.take(&mut spare);
+        for effect in spare.drain(..) {
+            match effect {
+                Effect::Send { link, range } => {
+                    let failed = push(&self.shard, &self.links, link, self.effects.frame(range));
+                    self.chain.extend(failed);
+                }
+                Effect::Dial { dial, addr } => (self.dial)(dial, addr),
+                // Down for the core from here on; what is queued goes out behind its back.
+                Effect::Close { link } => self.chain.push_back(Posted::LinkDown(link, LinkDown::Local)),
+                Effect::Command(command) => {
+                    let (chain, sender, shard) = (&mut self.chain, &self.sender, &self.shard);
+                    (self.commands)(command, &mut CommandCx { now, chain, sender, shard });
+                }
+            }
+        }
+        self.spare = spare;
+        self.effects.clear();
+    }
+
+    /// Takes a link out and has its connection end after what is queued; whether it was there.
+    fn forget(&mut self, link: LinkId) -> bool {
+        let entry = self.links.remove(&link);
+        if let Some(entry) = &entry {
+            entry.wire.queue.close();
+            self.shard.counters().links_open.sub(1);
+        }
+        entry.is_some()
+    }
+
+    /// Ends accepted links of an earlier start of this node; whether none of a later start is here.
+    pub(super) fn replace_older(&mut self, now: Instant, node: NodeId, boot: u64) -> bool {
+        let same = self.links.iter().filter(|(_, entry)| entry.accepted && entry.peer.hello.node == node);
+        let boots: Vec<(LinkId, u64)> = same.map(|(link, entry)| (*link, entry.peer.hello.boot)).collect();
+        if boots.iter().any(|(_, theirs)| *theirs > boot) {
+            return false;
+        }
+        for (link, _) in boots.into_iter().filter(|(_, theirs)| *theirs < boot) {
+            let why = LinkDown::Protocol("the node was started again".to_owned());
+            self.deliver_posted(now, Posted::LinkDown(link, why));
+        }
+        true
+    }
+
+    /// Tells the core that nothing more comes of a link.
+    pub(super) fn down(&mut self, now: Instant, link: LinkId, why: LinkDown) {
+        self.deliver_posted(now, Posted::LinkDown(link, why));
+    }
+}
+
+/// Queues a frame; what the core is to be told if that ends the link.
+fn push<L>(
+    shard: &Shard,
+    links: &BTreeMap<LinkId, LinkEntry>,
+    link: LinkId,
+    frame: &[u8],
+) -> Option<Posted<L>> {
+    // A link that went down in this very batch: the core hears of it in the next.
+    let entry = links.get(&link)?;
+    let hello = &entry.peer.hello;
+    let core_max = usize::try_from(hello.core_max).unwrap_or(usize::MAX);
+    // Its extensions are beside the core, so this is not the byte; it is the difference to a peer with small memory.
+    let too_long = frame.len() > core_max.saturating_add(HEADER_LEN).saturating_add(usize::from(u16::MAX));
+    let why = if too_long {
+        format!("a frame of {} bytes; {} takes {core_max} at most", frame.len(), hello.name)
+    } else if entry.wire.queue.push(frame).is_err() {
+        format!("{} does not read as fast as this node sends; its queue is full", hello.name)
+    } else {
+        return None;
+    };
+    shard.counters().bound_hits.add(1);
+    Some(Posted::LinkDown(link, LinkDown::Protocol(why)))
+}

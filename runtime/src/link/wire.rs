@@ -1,0 +1,172 @@
+//! The two directions of one link, carried by one task.
+//!
+//! Frames are handed out in place, in the receive buffer. Both directions are polled by the same task, so an answer
+//! that a frame causes is written in the same turn.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use hyperscale_codec::{FrameError, FrameReader, Header, Limits, RawFrame};
+use hyperscale_core::{Instant, LinkDown};
+
+use super::SendQueue;
+use crate::tcp::Stream;
+use crate::{Shard, clock};
+
+/// Frames handled between two looks at whether other tasks are due, and for one read of the clock.
+const BATCH: usize = 64;
+
+/// What a link reads.
+#[derive(Debug)]
+pub(crate) enum Incoming<'a> {
+    /// A frame in the receive buffer.
+    Frame(RawFrame<'a>),
+    /// A frame too long for its kind, which is skipped.
+    Oversized(Header, FrameError),
+}
+
+/// One link's connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) stream: Stream,
+    pub(crate) queue: SendQueue,
+    reader: RefCell<FrameReader>,
+    pub(crate) last_read: Cell<Instant>,
+    /// A write was begun: if its wait is dropped, what follows would be out of step.
+    writing: Cell<bool>,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Stream, queue_max: usize) -> Rc<Self> {
+        Rc::new(Self {
+            stream,
+            queue: SendQueue::new(queue_max),
+            reader: RefCell::default(),
+            last_read: Cell::new(clock::now()),
+            writing: Cell::new(false),
+        })
+    }
+
+    /// Carries both directions until one ends, or until `flush` after the queue was closed. `sink` takes what is
+    /// read, in order.
+    pub(crate) async fn run(
+        &self,
+        shard: &Shard,
+        limits: &Limits,
+        flush: Duration,
+        sink: impl FnMut(Instant, Incoming<'_>),
+    ) -> LinkDown {
+        let cut_off = async {
+            self.queue.closing().await;
+            shard.sleep(flush).await;
+            LinkDown::Local
+        };
+        let both = futures_lite::future::or(self.read(shard, limits, sink), self.write());
+        futures_lite::future::or(both, cut_off).await
+    }
+
+    async fn read(
+        &self,
+        shard: &Shard,
+        limits: &Limits,
+        mut sink: impl FnMut(Instant, Incoming<'_>),
+    ) -> LinkDown {
+        loop {
+            match self.fill().await {
+                Ok(0) if self.reader.borrow().is_mid_frame() => {
+                    return LinkDown::Io(
+                        "the peer closed the connection in the middle of a frame".to_owned(),
+                    );
+                }
+                Ok(0) => return LinkDown::Closed,
+                Ok(_) => {}
+                Err(error) => return LinkDown::Io(format!("reading from {}: {error}", self.stream.peer())),
+            }
+            loop {
+                let now = clock::now();
+                self.last_read.set(now);
+                match self.batch(now, limits, &mut sink) {
+                    Ok(true) => shard.yield_if_needed().await,
+                    Ok(false) => break,
+                    Err(error) => return LinkDown::Protocol(error.to_string()),
+                }
+            }
+        }
+    }
+
+    /// One read into the receive buffer.
+    async fn fill(&self) -> io::Result<usize> {
+        poll_fn(|cx| {
+            let mut reader = self.reader.borrow_mut();
+            let n = ready!(self.stream.poll_read(cx, reader.space()))?;
+            reader.filled(n);
+            Poll::Ready(Ok(n))
+        })
+        .await
+    }
+
+    /// Hands out at most [`BATCH`] frames; whether there may be more.
+    fn batch(
+        &self,
+        now: Instant,
+        limits: &Limits,
+        sink: &mut impl FnMut(Instant, Incoming<'_>),
+    ) -> Result<bool, FrameError> {
+        let mut reader = self.reader.borrow_mut();
+        for _ in 0..BATCH {
+            match reader.next(limits) {
+                Ok(Some(frame)) => sink(now, Incoming::Frame(frame)),
+                Ok(None) => return Ok(false),
+                Err(error) => match error {
+                    FrameError::TooLongForKind { header, .. } => {
+                        sink(now, Incoming::Oversized(header, error))
+                    }
+                    FrameError::Magic(_)
+                    | FrameError::HeaderChecksum { .. }
+                    | FrameError::BodyChecksum { .. }
+                    | FrameError::Major { .. }
+                    | FrameError::TooLong { .. }
+                    | FrameError::Partial { .. }
+                    | FrameError::RootLength { .. } => return Err(error),
+                },
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes what is queued until the queue is closed and empty.
+    async fn write(&self) -> LinkDown {
+        let mut bytes = Vec::new();
+        while poll_fn(|cx| self.queue.poll_take(cx, &mut bytes)).await {
+            self.writing.set(true);
+            let written = self.stream.write_all(&bytes).await;
+            self.writing.set(false);
+            if let Err(error) = written {
+                return LinkDown::Io(format!("writing to {}: {error}", self.stream.peer()));
+            }
+        }
+        LinkDown::Local
+    }
+
+    /// Sends what is still queued, then ends the connection in order; all within `time`.
+    pub(crate) async fn finish(&self, shard: &Shard, time: Duration) {
+        self.queue.close();
+        if self.writing.get() {
+            return;
+        }
+        if shard.timeout(time, self.write()).await == Ok(LinkDown::Local) {
+            self.stream.finish(shard, time).await;
+        }
+    }
+
+    /// Gives the receive buffer back while nothing comes.
+    pub(crate) fn release(&self) {
+        if let Ok(mut reader) = self.reader.try_borrow_mut() {
+            reader.release();
+        }
+    }
+}

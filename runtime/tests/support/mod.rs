@@ -1,0 +1,190 @@
+//! What the tests share: small shards under a watchdog, and two tiny cores.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use hyperscale_codec::messages::Goodbye;
+use hyperscale_codec::{Head, NodeId, Role};
+use hyperscale_core::{Core, DialError, DialId, Effects, Event, Instant, LinkDown, LinkId};
+use hyperscale_runtime::{
+    LinkLimits, NodeConfig, NodeError, Shard, ShardOptions, StopReason, mailbox, start,
+};
+
+/// No test takes longer; a blocked executor cannot time itself out.
+const TEST_MAX: Duration = Duration::from_secs(60);
+/// For a node to stop in.
+pub const DRAIN: Duration = Duration::from_secs(20);
+
+/// Aborts the test binary if the test has not ended in time.
+pub struct Watch(#[allow(dead_code, reason = "its drop is the signal")] mpsc::Sender<()>);
+
+pub fn watch(test: &'static str) -> Watch {
+    let (alive, gone) = mpsc::channel();
+    std::thread::Builder::new()
+        .spawn(move || {
+            if gone.recv_timeout(TEST_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("{test} hangs");
+                std::process::abort();
+            }
+        })
+        .unwrap();
+    Watch(alive)
+}
+
+pub fn options(shards: usize) -> Vec<ShardOptions> {
+    vec![ShardOptions::small(); shards]
+}
+
+/// Runs `body` on as many small shards, and gives what they gave.
+pub fn run<T, F, Fut>(shards: usize, body: F) -> Result<Vec<T>, NodeError>
+where
+    T: Send + 'static,
+    F: Fn(Shard) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = T> + 'static,
+{
+    start(&options(shards), body).unwrap().join(DRAIN)
+}
+
+/// Runs `body` on one shard.
+pub fn run_one<T, F, Fut>(body: F) -> T
+where
+    T: Send + 'static,
+    F: Fn(Shard) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = T> + 'static,
+{
+    run(1, body).unwrap().remove(0)
+}
+
+pub fn done() -> StopReason {
+    StopReason::Asked("the test is done".to_owned())
+}
+
+/// Any free port of loopback.
+pub fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// Descriptors this process has open.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Turns the shard until `what` holds.
+pub async fn until(shard: &Shard, what: impl Fn() -> bool) {
+    while !what() {
+        shard.sleep(Duration::from_millis(1)).await;
+    }
+}
+
+pub fn config(role: Role, id: u128) -> NodeConfig {
+    let limits = LinkLimits { flush_timeout: Duration::from_secs(1), ..LinkLimits::default() };
+    NodeConfig { limits, boot: 1, ..NodeConfig::new(role, NodeId(id), format!("{role}-{id}")) }
+}
+
+pub fn listening(role: Role, id: u128) -> NodeConfig {
+    NodeConfig { listen: Some(loopback()), ..config(role, id) }
+}
+
+pub fn word(text: &str) -> Goodbye {
+    Goodbye { code: 0, text: text.to_owned(), retry_after_ms: 0 }
+}
+
+/// A core that notes what happens to it, and does what it is told.
+#[derive(Default)]
+pub struct Scribe {
+    pub up: Vec<LinkId>,
+    pub down: Vec<(LinkId, LinkDown)>,
+    pub failed: Vec<DialError>,
+    pub heard: Vec<(LinkId, String)>,
+    pub codes: Vec<u16>,
+    pub timers: Vec<Instant>,
+    pub deadline: Option<Instant>,
+    /// Answer every word with the same.
+    pub echo: bool,
+    pub scratch: Vec<u8>,
+}
+
+/// What a [`Scribe`] can be told.
+#[derive(Debug)]
+pub enum Order {
+    Dial(SocketAddr),
+    Say(LinkId, String),
+    Close(LinkId),
+    Wake(Instant),
+    Panic,
+    /// Ask the driver for so many events back, one after the other.
+    Chain(u32),
+    Word(String),
+}
+
+#[derive(Debug)]
+pub enum Asked {
+    Again(u32),
+}
+
+impl Core for Scribe {
+    type Local = Order;
+    type Command = Asked;
+
+    fn handle(&mut self, now: Instant, event: Event<'_, Order>, effects: &mut Effects<Asked>) {
+        match event {
+            Event::LinkUp { link, .. } => self.up.push(link),
+            Event::LinkDown { link, why } => self.down.push((link, why)),
+            Event::DialFailed { error, .. } => self.failed.push(error),
+            Event::Timer => {
+                self.timers.push(now);
+                self.deadline = None;
+            }
+            Event::Frame { link, frame } => {
+                if let Ok(word) = frame.to_owned::<Goodbye>(&mut self.scratch) {
+                    if self.echo {
+                        effects.send(link, Head::reply(frame.header.correlation), &word);
+                    }
+                    self.heard.push((link, word.text));
+                } else if let Ok(error) = frame.to_owned::<hyperscale_codec::messages::ErrorReply>(&mut self.scratch) {
+                    self.codes.push(error.code);
+                }
+            }
+            Event::Local(order) => self.obey(order, effects),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
+
+impl Scribe {
+    fn obey(&mut self, order: Order, effects: &mut Effects<Asked>) {
+        match order {
+            Order::Dial(addr) => effects.dial(DialId(1), addr),
+            Order::Say(link, text) => effects.send(link, Head::default(), &word(&text)),
+            Order::Close(link) => effects.close(link),
+            Order::Wake(at) => self.deadline = Some(at),
+            Order::Panic => panic!("told to panic"),
+            Order::Chain(0) => {}
+            Order::Chain(left) => {
+                self.heard.push((LinkId(0), left.to_string()));
+                effects.command(Asked::Again(left - 1));
+            }
+            Order::Word(text) => self.heard.push((LinkId(0), text)),
+        }
+    }
+}
+
+pub fn echo() -> Scribe {
+    Scribe { echo: true, ..Scribe::default() }
+}
+
+/// The handler of a [`Scribe`]'s commands: what it asks for comes back at once.
+pub fn again(asked: Asked, cx: &mut hyperscale_runtime::CommandCx<'_, Order>) {
+    let Asked::Again(left) = asked;
+    cx.local(Order::Chain(left));
+}
+
+/// A mailbox for an address, from the shard that listens to the one that dials.
+pub fn address() -> (hyperscale_runtime::Sender<SocketAddr>, hyperscale_runtime::Receiver<SocketAddr>) {
+    mailbox(4)
+}
