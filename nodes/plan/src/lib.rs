@@ -6,13 +6,15 @@
 
 #![forbid(unsafe_code)]
 #![warn(
-    missing_docs,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should"))]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")
+)]
 
 mod base64;
 mod describe;
@@ -47,7 +49,7 @@ pub use describe::describe;
 pub use error::{PlanError, PlanErrors};
 pub use flags::{FlagErrors, RunFlags, from_flags};
 pub use header::{HeaderError, check_header_name, check_header_value, parse_header};
-pub use load::{Loaded, PlanText, load};
+pub use load::{Loaded, PlanText, ReadFile, load};
 pub use model::*;
 pub use parse::parse;
 pub use stage::{Stages, parse_stages};

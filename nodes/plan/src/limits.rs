@@ -4,8 +4,6 @@ use std::time::Duration;
 
 /// Of the text that travels, body files included.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
-/// Of a body that is not held by the text's own bound.
-pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Workflows of a plan.
 pub const WORKFLOWS_MAX: usize = 256;
 /// Steps of a plan, over all workflows.

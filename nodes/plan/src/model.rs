@@ -196,7 +196,10 @@ pub enum Scope {
     /// Workflow index.
     Workflow(usize),
     /// Steps of that name, in any workflow, or in one.
-    Step { workflow: Option<usize>, name: String },
+    Step {
+        workflow: Option<usize>,
+        name: String,
+    },
 }
 
 /// What a threshold measures.

@@ -19,7 +19,8 @@ pub(crate) fn quote(text: &str) -> String {
 
 /// Control characters, and those that change the direction of what follows.
 pub(crate) fn is_unsafe_to_show(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// `1234567` is `1,234,567`.

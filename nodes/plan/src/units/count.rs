@@ -20,9 +20,9 @@ pub fn parse_count(text: &str) -> Result<u64, UnitError> {
     if number.negative {
         return Err(UnitError(format!("{} is negative; a count starts at 0", quote(text))));
     }
-    let whole = number
-        .times(factor)
-        .ok_or_else(|| UnitError(format!("{} is not a whole number; write 200, \"10k\" or \"1.5m\"", quote(text))))?;
+    let whole = number.times(factor).ok_or_else(|| {
+        UnitError(format!("{} is not a whole number; write 200, \"10k\" or \"1.5m\"", quote(text)))
+    })?;
     u64::try_from(whole).map_err(|_| UnitError(format!("{} is too large", quote(text))))
 }
 

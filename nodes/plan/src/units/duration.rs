@@ -160,7 +160,10 @@ mod tests {
                 "30s1m",
                 r#""30s1m" names its units out of order; write the largest first, each once, as in "1m30s""#,
             ),
-            ("1s1s", r#""1s1s" names its units out of order; write the largest first, each once, as in "1m30s""#),
+            (
+                "1s1s",
+                r#""1s1s" names its units out of order; write the largest first, each once, as in "1m30s""#,
+            ),
             ("0.5ns", r#""0.5ns" is finer than a nanosecond"#),
             ("99999999999d", r#""99999999999d" is too long; "30d" is the longest"#),
         ] {

@@ -74,10 +74,10 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_would_be_right() {
-        let not = |text: &str| {
-            format!("\"{text}\" is not a rate; write \"500/s\", \"30/m\" or \"1.5k/s\"")
-        };
-        for text in ["", "fast", "/s", "5/", "5/d", "5 /s", "5/sec", "5x/s", "1e3", "5//s", "5/s/s", "inf", "NaN"] {
+        let not = |text: &str| format!("\"{text}\" is not a rate; write \"500/s\", \"30/m\" or \"1.5k/s\"");
+        for text in
+            ["", "fast", "/s", "5/", "5/d", "5 /s", "5/sec", "5x/s", "1e3", "5//s", "5/s/s", "inf", "NaN"]
+        {
             assert_eq!(parse_rate(text).unwrap_err().to_string(), not(text));
         }
         assert_eq!(

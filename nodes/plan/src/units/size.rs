@@ -20,7 +20,8 @@ const UNITS: [(&str, u128); 8] = [
 /// # Errors
 /// [`UnitError`] with what would be right. `4K` is refused: it may mean `4KB` or `4KiB`.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
-    let not_a_size = || UnitError(format!("{} is not a size; write \"512\", \"4KiB\" or \"1MB\"", quote(text)));
+    let not_a_size =
+        || UnitError(format!("{} is not a size; write \"512\", \"4KiB\" or \"1MB\"", quote(text)));
     let (number, suffix) = Decimal::take(text).ok_or_else(not_a_size)?;
     let unit = suffix.to_ascii_lowercase();
     if let "k" | "m" | "g" = unit.as_str() {
