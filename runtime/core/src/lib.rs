@@ -9,11 +9,13 @@
 mod effects;
 mod link;
 mod load;
+mod serve;
 mod time;
 
 pub use effects::{Effect, Effects};
 pub use link::{DialError, DialId, Event, LinkDown, LinkId, Peer};
 pub use load::{Closed, ConnError, ConnId, LoadHandler, LoadIo};
+pub use serve::{ServeHandler, ServeIo};
 pub use time::{Instant, WallClock};
 
 /// A protocol or role as a state machine without I/O.

@@ -1,0 +1,138 @@
+//! The loop that carries the load engine's bytes, inside a shard's executor.
+//!
+//! One turn: take orders, take what sockets have for us, do what is due, pass reports on. While there is work the loop
+//! goes on turning, and lets the executor's other tasks run as soon as it asks (`need_preempt`); without work it
+//! waits for a socket, a due time or an order, never longer than 5 ms, because a readiness wait can be lost
+//! (DataDog/glommio #326, #547). In: a [`LoadHandler`], orders. Out: reports.
+
+mod epoll;
+pub(crate) mod poller;
+mod socket;
+pub(crate) mod spin;
+pub(crate) mod wait;
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyperscale_core::{Instant, LoadHandler, LoadIo};
+
+use spin::{Look, Spin};
+use wait::Waiter;
+
+/// Events handled between two reads of the clock.
+pub(crate) const EVENTS_A_CLOCK_READ: usize = 32;
+/// Turns without letting the executor look at its own ring.
+const TURNS_MAX: usize = 64;
+
+/// How a load loop runs.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// Never sleep: the shard's core is used whole, arrivals leave within a few microseconds of their time.
+    pub busy_poll: bool,
+    /// How long to look for answers before sleeping while a request is in flight.
+    pub spin: Duration,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { busy_poll: false, spin: Duration::from_micros(20) }
+    }
+}
+
+/// What carries the bytes of a loop.
+trait Carrier {
+    type Io: LoadIo;
+    /// What becomes readable when there is something for [`Carrier::turn`].
+    fn wait_fd(&self) -> io::Result<OwnedFd>;
+    /// Whether there is something to be told without waiting.
+    fn has_due(&self) -> bool;
+    fn read_clock(&mut self) -> Instant;
+    fn io(&mut self) -> &mut Self::Io;
+    /// Tells the handler what there is; never blocks. Returns how many events that were.
+    fn turn<H: LoadHandler>(&mut self, handler: &mut H) -> usize;
+}
+
+/// Runs a load handler until its orders are closed. Must be called inside an executor.
+///
+/// `orders` appends what was ordered and is `Ready(true)`; `Ready(false)`, then and ever after, when no order
+/// will come any more; else it keeps the waker and is pending. `reports` takes each report at once.
+///
+/// # Errors
+/// When the kernel gives no epoll set.
+pub async fn run_load<H: LoadHandler>(
+    handler: &mut H,
+    orders: impl FnMut(&mut Context<'_>, &mut Vec<H::Order>) -> Poll<bool>,
+    reports: impl FnMut(H::Report),
+    options: LoadOptions,
+) -> io::Result<()> {
+    let carrier = epoll::Epoll::new()?;
+    run(carrier, handler, orders, reports, options).await
+}
+
+async fn run<H: LoadHandler, C: Carrier>(
+    mut carrier: C,
+    handler: &mut H,
+    mut orders: impl FnMut(&mut Context<'_>, &mut Vec<H::Order>) -> Poll<bool>,
+    mut reports: impl FnMut(H::Report),
+    options: LoadOptions,
+) -> io::Result<()> {
+    let mut waiter = Waiter::new(carrier.wait_fd()?)?;
+    let mut spin = Spin::new(options.spin);
+    let mut taken = Vec::new();
+    loop {
+        let open = poll_fn(|cx| match orders(cx, &mut taken) {
+            Poll::Ready(open) => Poll::Ready(open),
+            Poll::Pending => Poll::Ready(true),
+        })
+        .await;
+        carrier.read_clock();
+        for order in taken.drain(..) {
+            handler.order(carrier.io(), order);
+        }
+        work(&mut carrier, handler, &mut spin, options.busy_poll);
+        while let Some(report) = handler.next_report() {
+            reports(report);
+        }
+        if !open {
+            return Ok(());
+        }
+        let now = carrier.read_clock();
+        let due = handler.next_due();
+        if options.busy_poll || carrier.has_due() || due.is_some_and(|due| due <= now) {
+            glommio::yield_if_needed().await;
+        } else {
+            waiter.wait(due.map(|due| due.since(now)), &mut orders, &mut taken).await;
+        }
+    }
+}
+
+/// Turns until there is nothing to do, or the executor wants to run others.
+fn work<H: LoadHandler, C: Carrier>(carrier: &mut C, handler: &mut H, spin: &mut Spin, busy_poll: bool) {
+    let executor = glommio::executor();
+    for _ in 0..TURNS_MAX {
+        let events = carrier.turn(handler);
+        handler.tick(carrier.io());
+        if executor.need_preempt() {
+            return;
+        }
+        let idle = events == 0 && !carrier.has_due();
+        if idle && !busy_poll {
+            // Only what was sent can bring something.
+            let worth = handler.in_flight() > 0;
+            if !worth || !spin.until_work(|| look(carrier, handler)) {
+                return;
+            }
+        }
+    }
+}
+
+fn look<H: LoadHandler, C: Carrier>(carrier: &mut C, handler: &mut H) -> Look {
+    if carrier.turn(handler) > 0 {
+        return Look::Work;
+    }
+    let now = carrier.read_clock();
+    if handler.next_due().is_some_and(|due| due <= now) { Look::Work } else { Look::Nothing(now) }
+}

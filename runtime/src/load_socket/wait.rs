@@ -1,0 +1,49 @@
+//! Waiting inside the executor for a descriptor, a time or an order, whichever comes first.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use glommio::io::{PollState, PollableFd};
+use glommio::timer::Timer;
+
+/// Never wait for longer: a readiness wait was seen to be lost.
+const WAIT_MAX: Duration = Duration::from_millis(5);
+/// A wait of no length would not yield.
+const WAIT_MIN: Duration = Duration::from_micros(1);
+
+/// A wait that is begun again and again on the same descriptor.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    fd: PollableFd<OwnedFd>,
+    /// The registration outlives a wait that ended otherwise, so that it is neither cancelled nor made anew.
+    state: PollState,
+}
+
+impl Waiter {
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        let fd = PollableFd::new(fd).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self { fd, state: PollState::new() })
+    }
+
+    /// Waits at most `time`.
+    pub(crate) async fn wait<T>(
+        &mut self,
+        time: Option<Duration>,
+        mut orders: impl FnMut(&mut Context<'_>, &mut Vec<T>) -> Poll<bool>,
+        taken: &mut Vec<T>,
+    ) {
+        let mut timer = Timer::new(time.unwrap_or(WAIT_MAX).clamp(WAIT_MIN, WAIT_MAX));
+        poll_fn(|cx| {
+            // Each is polled whatever the others say, so that each keeps this waker.
+            let fd = self.fd.poll_readable(cx, &mut self.state).is_ready();
+            let orders = orders(cx, taken).is_ready();
+            let time = Pin::new(&mut timer).poll(cx).is_ready();
+            if fd || orders || time { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
