@@ -1,1 +1,33 @@
-fn main() {}
+//! The `hyperscale` binary: reads the command line, runs a command, ends with its exit code.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod embedded;
+mod exit;
+mod screen;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    // Before any thread: a thread that was started earlier would die of the first Ctrl-C.
+    if let Err(error) = hyperscale_runtime::signals::block() {
+        return Failure::could_not_run(format!("signals cannot be blocked: {error}")).report();
+    }
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::usage_of(&error),
+    };
+    screen::start_logs();
+    let result = match arguments.command {
+        Command::Run(run) => commands::run::run(&run),
+        Command::Check(check) => commands::check::check(&check),
+        Command::Target(target) => commands::target::target(&target),
+    };
+    result.unwrap_or_else(|failure| failure.report())
+}

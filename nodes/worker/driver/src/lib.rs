@@ -1,1 +1,175 @@
 //! Runs the worker's core and its load shards on the runtime: carries bytes, decides nothing.
+//!
+//! The core lives on one shard; every shard of the node runs a load loop. Orders and reports cross by mailbox, a few
+//! a second; requests never leave their shard.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyperscale_codec::{Role, ShardId};
+use hyperscale_engine::EngineShard;
+use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
+use hyperscale_runtime::load_socket::{LoadOptions, run_load};
+use hyperscale_runtime::tcp::ListenError;
+use hyperscale_runtime::{
+    Inbox, LocalSender, NodeConfig, NodeDriver, NodeHandle, Receiver, Sender, Shard, StopReason, TaskKind,
+    TrySendError, mailbox,
+};
+use hyperscale_worker::{Command, HostPort, Local, WorkerConfig, WorkerCore};
+
+/// Orders that wait for one shard: a handful a share and window.
+const ORDERS_MAX: usize = 4096;
+/// Reports that wait for the core, over all shards.
+const REPORTS_MAX: usize = 16_384;
+/// A name is looked up for so long.
+const RESOLVE_TIME: Duration = Duration::from_secs(5);
+
+/// The mailboxes of a worker node, made before its shards start.
+pub struct Mailboxes {
+    orders: Vec<Sender<Order>>,
+    inboxes: Vec<Receiver<Order>>,
+    reports: Sender<Local>,
+    reports_inbox: Receiver<Local>,
+}
+
+/// One shard's ends.
+pub struct ShardMail {
+    orders: Receiver<Order>,
+    reports: Sender<Local>,
+}
+
+/// The core's ends.
+pub struct CoreMail {
+    orders: Vec<Sender<Order>>,
+    reports: Receiver<Local>,
+}
+
+impl Mailboxes {
+    /// For a worker of so many shards.
+    #[must_use]
+    pub fn new(shards: usize) -> Self {
+        let (orders, inboxes) = (0..shards).map(|_| mailbox(ORDERS_MAX)).unzip();
+        let (reports, reports_inbox) = mailbox(REPORTS_MAX);
+        Self { orders, inboxes, reports, reports_inbox }
+    }
+
+    /// The ends of each party.
+    #[must_use]
+    pub fn split(self) -> (CoreMail, Vec<ShardMail>) {
+        let reports = self.reports;
+        let shards = self.inboxes.into_iter().map(|orders| ShardMail { orders, reports: reports.clone() });
+        (CoreMail { orders: self.orders, reports: self.reports_inbox }, shards.collect())
+    }
+}
+
+/// Starts the worker's core on this shard and has it dial its managers.
+///
+/// # Errors
+/// None but those of the runtime: a worker does not listen.
+pub fn start_core(
+    shard: &Shard,
+    config: WorkerConfig,
+    mail: CoreMail,
+) -> Result<NodeHandle<WorkerCore>, ListenError> {
+    let mut node = NodeConfig::new(Role::Worker, config.node, config.name.clone());
+    node.boot = config.boot;
+    let CoreMail { orders, reports } = mail;
+    let handle = NodeDriver::start(shard, node, WorkerCore::new(config), move |command, cx| match command {
+        Command::Order { shard: to, order } => {
+            let sent = orders.get(usize::from(to.0)).map(|mail| mail.try_send(order));
+            if !matches!(sent, Some(Ok(()))) && !cx.shard().is_stopping() {
+                lost(cx.shard(), "orders", to);
+            }
+        }
+        Command::Resolve { key, hosts } => {
+            let (shard, sender) = (cx.shard().clone(), cx.sender().clone());
+            let looking = resolve(shard.clone(), sender, key, hosts);
+            let _runs_to_its_end = shard.spawn("resolve", TaskKind::Connection, looking);
+        }
+    })?;
+    handle.feed(reports.open(shard));
+    let _first_of_all = handle.local().send(Local::Start);
+    Ok(handle)
+}
+
+/// An order or report that does not arrive would leave a share without an end: the node's state is unknown.
+fn lost(shard: &Shard, what: &str, to: ShardId) {
+    let message = format!("the mailbox for {what} of shard {to} is full or closed");
+    shard.stop().request(StopReason::ServiceEnded { shard: shard.id(), task: "worker".to_owned(), message });
+}
+
+async fn resolve(shard: Shard, sender: LocalSender<Local>, key: ShareKey, hosts: Vec<HostPort>) {
+    let mut origins = Vec::with_capacity(hosts.len());
+    let mut failed = None;
+    for HostPort { host, port } in hosts {
+        match shard.resolve(&host, port, RESOLVE_TIME).await {
+            Ok(addrs) => origins.push(Origin { host, port, addrs }),
+            Err(error) => {
+                failed = Some(format!("dns: {error}"));
+                break;
+            }
+        }
+    }
+    let result = failed.map_or(Ok(origins), Err);
+    if sender.send(Local::Resolved { key, result }).is_err() {
+        lost(&shard, "resolved names", ShardId(shard.id()));
+    }
+}
+
+/// Runs one shard's load until its orders end or the node stops.
+pub async fn run_shard(shard: &Shard, mail: ShardMail, options: LoadOptions) {
+    let mut inbox = mail.orders.open(shard);
+    let mut engine = EngineShard::new(ShardId(shard.id()));
+    let overflow: Rc<RefCell<VecDeque<Local>>> = Rc::default();
+    let reports = mail.reports;
+    let stopping = shard.clone();
+    let orders = move |cx: &mut Context<'_>, out: &mut Vec<Order>| poll_orders(&mut inbox, &stopping, cx, out);
+    let report = {
+        let shard = shard.clone();
+        move |report: Report| pass_on(&shard, &reports, &overflow, Local::Report(report))
+    };
+    if let Err(error) = run_load(&mut engine, orders, report, options).await {
+        let message = format!("the load loop could not start: {error}");
+        shard.stop().request(StopReason::ServiceEnded { shard: shard.id(), task: "load".to_owned(), message });
+    }
+}
+
+fn poll_orders(
+    inbox: &mut Inbox<Order>,
+    shard: &Shard,
+    cx: &mut Context<'_>,
+    out: &mut Vec<Order>,
+) -> Poll<bool> {
+    if shard.is_stopping() {
+        return Poll::Ready(false);
+    }
+    // Dropping the wait loses nothing: what was taken is in `out`.
+    pin!(inbox.drain(out, 256)).poll(cx)
+}
+
+/// Reports are few and must not be lost: what does not fit waits here, in order, for the next one's turn.
+fn pass_on(shard: &Shard, reports: &Sender<Local>, overflow: &Rc<RefCell<VecDeque<Local>>>, report: Local) {
+    let mut waiting = overflow.borrow_mut();
+    waiting.push_back(report);
+    while let Some(next) = waiting.pop_front() {
+        match reports.try_send(next) {
+            Ok(()) => {}
+            Err(TrySendError::Full(next)) if waiting.len() < REPORTS_MAX => {
+                waiting.push_front(next);
+                return;
+            }
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
+                if !shard.is_stopping() {
+                    lost(shard, "reports", ShardId(shard.id()));
+                }
+                return;
+            }
+        }
+    }
+}

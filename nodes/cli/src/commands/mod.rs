@@ -1,0 +1,6 @@
+//! A file a command.
+
+pub(crate) mod check;
+pub(crate) mod plan_file;
+pub(crate) mod run;
+pub(crate) mod target;

@@ -1,0 +1,224 @@
+//! `hyperscale run`: a plan or a URL, driven by the embedded fleet.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use hyperscale_client::Notice;
+use hyperscale_codec::messages::{JobFinalResult, JobSubmit};
+use hyperscale_plan::{KeepAlive, Load, Loaded, Plan, RunFlags, from_flags};
+use hyperscale_report::{Style, Summary, progress_line, render};
+use hyperscale_runtime::{StopReason, entropy, preflight};
+
+use crate::args::{Cores, Run};
+use crate::commands::plan_file;
+use crate::embedded::{self, Setup, Told};
+use crate::exit::{Failure, INTERRUPTED, THRESHOLD};
+use crate::screen;
+
+/// The fleet's parts end within milliseconds; past this something is stuck.
+const DRAIN: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(args: &Run) -> Result<ExitCode, Failure> {
+    let loaded = loaded(args)?;
+    let cores = cores(args.cores.as_ref())?;
+    let vus = connections(&loaded.plan);
+    preflight::check_host(cores.len()).map_err(Failure::could_not_run)?;
+    preflight::check_files(u64::from(vus), cores.len()).map_err(Failure::could_not_run)?;
+    let mut outputs = Outputs::open(args)?;
+    let submit = JobSubmit {
+        plan: loaded.text.text,
+        plan_sha256: loaded.text.sha256,
+        idempotency: entropy::unique().map_err(Failure::could_not_run)?.to_be_bytes(),
+        follow: true,
+        histograms: args.hlog.is_some(),
+    };
+    let setup = Setup { cores, busy_poll: args.busy_poll, capacity_vus: vus, submit };
+    let (shards, hear) = embedded::start(setup)?;
+    let end = follow(&hear, args, &mut outputs);
+    if matches!(end, Ending::Now) {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    shards.stop().request(StopReason::Asked("the run has ended".to_owned()));
+    let drained = shards.join(DRAIN);
+    let code = conclude(end, args, outputs)?;
+    drained.map_err(Failure::could_not_run)?;
+    Ok(code)
+}
+
+/// How following a job ended.
+enum Ending {
+    Finished { result: Box<JobFinalResult>, interrupted: bool },
+    Failed(String),
+    Now,
+}
+
+fn follow(hear: &mpsc::Receiver<Told>, args: &Run, outputs: &mut Outputs) -> Ending {
+    let style = Style { color: false, unicode: screen::unicode(), ..Style::default() };
+    let mut interrupted = false;
+    let say = |line: &str| {
+        let _nobody_listens = writeln!(std::io::stderr(), "{line}");
+    };
+    loop {
+        match hear.recv() {
+            Ok(Told::Job(Notice::Window(push))) => {
+                outputs.window(&push);
+                if !args.quiet {
+                    say(&progress_line(&push, style));
+                }
+            }
+            Ok(Told::Job(Notice::Finished(result))) => return Ending::Finished { result, interrupted },
+            Ok(Told::Job(Notice::Failed { error })) | Ok(Told::Failed(error)) => return Ending::Failed(error),
+            Ok(Told::Job(Notice::Accepted { .. } | Notice::Cancelled { .. })) => {}
+            Ok(Told::Interrupted) => {
+                interrupted = true;
+                say("ending the run; Ctrl-C again ends at once");
+            }
+            Ok(Told::Now) => return Ending::Now,
+            Err(mpsc::RecvError) => return Ending::Failed("the fleet ended before the job did".to_owned()),
+        }
+    }
+}
+
+fn conclude(end: Ending, args: &Run, outputs: Outputs) -> Result<ExitCode, Failure> {
+    let (result, interrupted) = match end {
+        Ending::Finished { result, interrupted } => (result, interrupted),
+        Ending::Failed(error) => return Err(Failure::could_not_run(error)),
+        Ending::Now => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let summary = Summary::from_json(&result.summary)
+        .map_err(|error| Failure::could_not_run(format!("the summary could not be read: {error}")))?;
+    if args.json.as_deref() != Some("-") {
+        let style =
+            Style { color: screen::color(args.no_color), unicode: screen::unicode(), ..Style::default() };
+        let _reader_gone = std::io::stdout().write_all(render(&summary, style).as_bytes());
+    }
+    outputs.finish(&summary, &result)?;
+    Ok(code(&summary, interrupted))
+}
+
+/// Errors in some requests are the report's business; no answer at all is a failure.
+fn code(summary: &Summary, interrupted: bool) -> ExitCode {
+    let unanswered = summary.totals.requests > 0 && summary.latency_ms.count == 0;
+    if interrupted {
+        ExitCode::from(INTERRUPTED)
+    } else if summary.status != "completed" || unanswered {
+        ExitCode::FAILURE
+    } else if summary.thresholds.iter().any(|threshold| !threshold.passed) {
+        ExitCode::from(THRESHOLD)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn loaded(args: &Run) -> Result<Loaded, Failure> {
+    let path = Path::new(&args.what);
+    let is_plan = !args.what.contains("://") && (path.extension().is_some_and(|end| end == "toml") || path.exists());
+    if !is_plan {
+        if !args.set.is_empty() {
+            return Err(Failure::usage("--set fills in a plan; a URL has nothing to fill in"));
+        }
+        return from_flags(&flags(args)?).map_err(Failure::usage);
+    }
+    let beside = [
+        ("-c", args.vus.is_some()),
+        ("-d", args.duration.is_some()),
+        ("-n", args.requests.is_some()),
+        ("-q", args.rate.is_some()),
+        ("--stages", args.stages.is_some()),
+        ("-m", args.method.is_some()),
+        ("-H", !args.headers.is_empty()),
+        ("-b", args.body.is_some()),
+        ("-t", args.timeout.is_some()),
+        ("--connect-timeout", args.connect_timeout.is_some()),
+        ("--disable-keepalive", args.disable_keepalive),
+    ];
+    if let Some((flag, _)) = beside.iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(format!("{flag} goes with a URL; a plan says it itself ({})", args.what)));
+    }
+    plan_file::load(path, &args.set)
+}
+
+fn flags(args: &Run) -> Result<RunFlags, Failure> {
+    let body = match args.body.as_deref() {
+        None => None,
+        Some(text) => Some(match text.strip_prefix('@') {
+            Some(file) => std::fs::read(file).map_err(|error| Failure::usage(format!("-b @{file}: {error}")))?,
+            None => text.as_bytes().to_vec(),
+        }),
+    };
+    Ok(RunFlags {
+        url: args.what.clone(),
+        vus: args.vus,
+        duration: args.duration,
+        requests: args.requests,
+        rate: args.rate,
+        stages: args.stages.clone(),
+        method: args.method.clone(),
+        headers: args.headers.clone(),
+        body,
+        timeout: args.timeout,
+        connect_timeout: args.connect_timeout,
+        keep_alive: args.disable_keepalive.then_some(KeepAlive::Never),
+        ..RunFlags::default()
+    })
+}
+
+fn cores(chosen: Option<&Cores>) -> Result<Vec<usize>, Failure> {
+    match chosen {
+        Some(Cores(cores)) => {
+            preflight::check_cores(cores).map_err(|error| Failure::usage(format!("--cores: {error}")))?;
+            Ok(cores.clone())
+        }
+        None => Ok(preflight::allowed_cores()),
+    }
+}
+
+/// Connections at once, at most: the widest moment of all workflows together.
+fn connections(plan: &Plan) -> u32 {
+    let widest = plan.workflows.iter().map(|workflow| match &workflow.load {
+        Load::Closed(closed) => closed.stages.iter().map(|stage| stage.vus).max().unwrap_or(0).max(closed.start_vus),
+        Load::Open(open) => open.max_vus,
+    });
+    widest.fold(0, u32::saturating_add)
+}
+
+/// Files that are checked before the load starts and written at its end.
+struct Outputs {
+    json: Option<JsonOutput>,
+}
+
+struct JsonOutput {
+    path: String,
+    file: Option<std::fs::File>,
+}
+
+impl Outputs {
+    fn open(args: &Run) -> Result<Self, Failure> {
+        let json = match args.json.as_deref() {
+            None => None,
+            Some("-") => Some(JsonOutput { path: "-".to_owned(), file: None }),
+            Some(path) => {
+                let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
+                let file = file.map_err(|error| {
+                    Failure::usage(format!("--json {path}: {error}; name a file that can be written"))
+                })?;
+                Some(JsonOutput { path: path.to_owned(), file: Some(file) })
+            }
+        };
+        Ok(Self { json })
+    }
+
+    fn window(&mut self, _push: &hyperscale_codec::messages::JobStatusPush) {}
+
+    fn finish(self, _summary: &Summary, result: &JobFinalResult) -> Result<(), Failure> {
+        let Some(JsonOutput { path, file }) = self.json else { return Ok(()) };
+        let written = match file {
+            None => writeln!(std::io::stdout(), "{}", result.summary),
+            Some(mut file) => file.set_len(0).and_then(|()| writeln!(file, "{}", result.summary)),
+        };
+        written.map_err(|error| Failure::could_not_run(format!("--json {path}: {error}")))
+    }
+}

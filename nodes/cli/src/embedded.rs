@@ -1,0 +1,213 @@
+//! The embedded fleet of `run`: a gate, a manager and a worker in this process, over the same frames and the same
+//! cores as a fleet of many hosts. Their cores share the first shard; every shard drives load.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use hyperscale_client::{ClientConfig, Local, Notice};
+use hyperscale_codec::messages::JobSubmit;
+use hyperscale_codec::{NodeId, ShardId};
+use hyperscale_core::{Instant, WallClock};
+use hyperscale_gate::GateConfig;
+use hyperscale_manager::ManagerConfig;
+use hyperscale_runtime::load_socket::LoadOptions;
+use hyperscale_runtime::signals::{Signal, Signals};
+use hyperscale_runtime::{Shard, ShardOptions, Shards, StopReason, TaskKind, clock, entropy};
+use hyperscale_worker::WorkerConfig;
+use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::exit::Failure;
+
+/// What the embedded fleet tells the thread that shows it.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// The client's word on its job.
+    Job(Notice),
+    /// A signal arrived; the job is being cancelled.
+    Interrupted,
+    /// The second one: end now.
+    Now,
+    /// The fleet could not be set up.
+    Failed(String),
+}
+
+/// How the fleet is set up.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) cores: Vec<usize>,
+    pub(crate) busy_poll: bool,
+    pub(crate) capacity_vus: u32,
+    pub(crate) submit: JobSubmit,
+}
+
+/// What each shard takes when it starts; taken once.
+struct Ends {
+    core: OnceTake<CoreMail>,
+    shards: Vec<OnceTake<ShardMail>>,
+    told: mpsc::Sender<Told>,
+    started: AtomicUsize,
+}
+
+/// A value that one shard takes.
+struct OnceTake<T>(OnceLock<crossbeam_queue::ArrayQueue<T>>);
+
+impl<T> OnceTake<T> {
+    fn new(value: T) -> Self {
+        let queue = crossbeam_queue::ArrayQueue::new(1);
+        let _has_room = queue.push(value);
+        let once = OnceLock::new();
+        let _is_new = once.set(queue);
+        Self(once)
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.get().and_then(crossbeam_queue::ArrayQueue::pop)
+    }
+}
+
+/// Starts the fleet; what it has to tell comes out of the channel.
+pub(crate) fn start(setup: Setup) -> Result<(Shards<()>, mpsc::Receiver<Told>), Failure> {
+    let options: Vec<ShardOptions> = setup
+        .cores
+        .iter()
+        .map(|&cpu| ShardOptions {
+            busy_poll: setup.busy_poll.then_some(Duration::from_millis(1)),
+            ..ShardOptions::pinned(cpu)
+        })
+        .collect();
+    let (told, hear) = mpsc::channel();
+    let (core, shards) = Mailboxes::new(options.len()).split();
+    let ends = Arc::new(Ends {
+        core: OnceTake::new(core),
+        shards: shards.into_iter().map(OnceTake::new).collect(),
+        told,
+        started: AtomicUsize::new(0),
+    });
+    let setup = Arc::new(setup);
+    let shards = hyperscale_runtime::start(&options, move |shard| {
+        let (ends, setup) = (Arc::clone(&ends), Arc::clone(&setup));
+        async move {
+            let result = body(&shard, &ends, &setup).await;
+            if let Err(why) = result {
+                let _listener_gone = ends.told.send(Told::Failed(why));
+                shard.stop().request(StopReason::Asked("the fleet could not be set up".to_owned()));
+            }
+        }
+    });
+    Ok((shards.map_err(Failure::could_not_run)?, hear))
+}
+
+async fn body(shard: &Shard, ends: &Ends, setup: &Setup) -> Result<(), String> {
+    let mail = ends.shards.get(usize::from(shard.id())).and_then(OnceTake::take).ok_or("a shard started twice")?;
+    let options = LoadOptions { busy_poll: setup.busy_poll, ..LoadOptions::default() };
+    ends.started.fetch_add(1, Ordering::Relaxed);
+    if shard.id() != 0 {
+        hyperscale_worker_driver::run_shard(shard, mail, options).await;
+        return Ok(());
+    }
+    let fleet = Fleet::start(shard, ends, setup)?;
+    let load = {
+        let shard = shard.clone();
+        async move { hyperscale_worker_driver::run_shard(&shard, mail, options).await }
+    };
+    let _ends_with_the_shard = shard.spawn_data("load", TaskKind::Service, load);
+    shard.stopping().await;
+    fleet.stop().await;
+    Ok(())
+}
+
+struct Fleet {
+    gate: hyperscale_runtime::NodeHandle<hyperscale_gate::GateCore>,
+    manager: hyperscale_runtime::NodeHandle<hyperscale_manager::ManagerCore>,
+    worker: hyperscale_runtime::NodeHandle<hyperscale_worker::WorkerCore>,
+    client: hyperscale_runtime::NodeHandle<hyperscale_client::ClientCore>,
+}
+
+impl Fleet {
+    fn start(shard: &Shard, ends: &Ends, setup: &Setup) -> Result<Self, String> {
+        let wall = clock::wall_clock();
+        let id = || entropy::unique().map(NodeId).map_err(|error| error.to_string());
+        let seed = || entropy::seed().map_err(|error| error.to_string());
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = GateConfig {
+            node: id()?,
+            shard: ShardId(shard.id()),
+            shards: 1,
+            addr: String::new(),
+            seed: seed()?,
+            wall,
+            dispatch_wait: Duration::from_secs(30),
+        };
+        let gate = hyperscale_gate_driver::start(shard, "gate", loopback, config).map_err(|e| e.to_string())?;
+        let gate_addr = gate.addr().ok_or("the gate does not listen")?;
+        let config = ManagerConfig {
+            node: id()?,
+            name: "manager".to_owned(),
+            datacenter: "local".to_owned(),
+            boot: boot(wall),
+            shards: 1,
+            gates: vec![gate_addr],
+            seed: seed()?,
+            wall,
+        };
+        let manager = hyperscale_manager_driver::start(shard, loopback, config).map_err(|e| e.to_string())?;
+        let manager_addr = manager.addr().ok_or("the manager does not listen")?;
+        let config = WorkerConfig {
+            node: id()?,
+            name: "worker".to_owned(),
+            boot: boot(wall),
+            shards: shard.count(),
+            capacity_vus: setup.capacity_vus,
+            managers: vec![manager_addr],
+        };
+        let mail = ends.core.take().ok_or("the worker started twice")?;
+        let worker = hyperscale_worker_driver::start_core(shard, config, mail).map_err(|e| e.to_string())?;
+        let config = ClientConfig { node: id()?, gates: vec![gate_addr], wall };
+        let told = ends.told.clone();
+        let show = move |notice| {
+            let _listener_gone = told.send(Told::Job(notice));
+        };
+        let client = hyperscale_client_driver::start(shard, config, show).map_err(|e| e.to_string())?;
+        let _first_of_all = client.local().send(Local::Submit(Box::new(setup.submit.clone())));
+        let signals = Signals::open(shard).map_err(|error| format!("signals cannot be read: {error}"))?;
+        let watch = watch_signals(signals, client.local(), ends.told.clone());
+        let _ends_with_the_shard = shard.spawn("signals", TaskKind::Service, watch);
+        Ok(Self { gate, manager, worker, client })
+    }
+
+    async fn stop(self) {
+        self.client.stop().await;
+        self.worker.stop().await;
+        self.manager.stop().await;
+        self.gate.stop().await;
+    }
+}
+
+/// The first Ctrl-C cancels the job as any client would; the second ends at once.
+async fn watch_signals(
+    signals: Signals,
+    client: hyperscale_runtime::LocalSender<Local>,
+    told: mpsc::Sender<Told>,
+) {
+    let mut cancelled = false;
+    while let Ok(signal) = signals.next().await {
+        let told = if cancelled { told.send(Told::Now) } else { told.send(Told::Interrupted) };
+        cancelled = true;
+        let by = match signal {
+            Signal::Interrupt => "interrupted by its user",
+            Signal::Terminate => "terminated by its host",
+        };
+        let _core_is_behind = client.send(Local::Cancel { reason: by.to_owned() });
+        if told.is_err() {
+            return;
+        }
+    }
+}
+
+/// Grows with each start, and fits the upper half of an epoch.
+fn boot(wall: WallClock) -> u64 {
+    (wall.unix_ms(Instant::ZERO.max(wall.at)) / 1000) & 0xffff_ffff
+}
