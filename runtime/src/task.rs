@@ -2,16 +2,18 @@
 //!
 //! A panic would unwind through the executor and end the shard, and what is still pending when an executor ends is
 //! never dropped. So every task is wrapped and kept in a set: a panic ends that task alone (a connection) or stops the
-//! node in order (a service), and shutdown cancels and awaits all of them, which closes their sockets.
+//! node in order (a service), and shutdown cancels and awaits all of them, which closes their sockets. A panic in a
+//! destructor that runs because its task is cancelled would abort the whole process; the wrapper catches it too.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
 
-use futures_lite::FutureExt;
 use glommio::{Task, TaskQueueHandle, spawn_local_into};
 
 /// What a panic of the task means.
@@ -53,7 +55,7 @@ impl Tasks {
         queue: TaskQueueHandle,
         group: TaskGroup,
         future: impl Future<Output = ()> + 'static,
-        panicked: impl FnOnce(String) + 'static,
+        panicked: impl FnOnce(String) + Unpin + 'static,
     ) -> TaskHandle {
         let id = self.next.get();
         self.next.set(id.saturating_add(1));
@@ -62,10 +64,9 @@ impl Tasks {
             return handle;
         }
         let (tasks, key) = (Rc::downgrade(self), handle.key);
+        let future = Supervised { future: Some(Box::pin(future)), panicked: Some(panicked) };
         let supervised = async move {
-            if let Err(payload) = AssertUnwindSafe(future).catch_unwind().await {
-                panicked(panic_message(payload.as_ref()));
-            }
+            future.await;
             Self::forget(&tasks, key);
         };
         match spawn_local_into(supervised, queue) {
@@ -118,6 +119,52 @@ impl Tasks {
 
     pub(crate) fn len(&self) -> usize {
         self.running.borrow().len()
+    }
+}
+
+/// A task's future, whose panics are told instead of unwinding: while it runs, and while it is dropped.
+struct Supervised<F, P: FnOnce(String)> {
+    future: Option<Pin<Box<F>>>,
+    panicked: Option<P>,
+}
+
+impl<F, P: FnOnce(String)> Supervised<F, P> {
+    fn caught<T>(&mut self, payload: std::thread::Result<T>) -> Option<T> {
+        match payload {
+            Ok(value) => Some(value),
+            Err(payload) => {
+                if let Some(panicked) = self.panicked.take() {
+                    panicked(panic_message(payload.as_ref()));
+                }
+                None
+            }
+        }
+    }
+
+    fn drop_future(&mut self) {
+        let future = self.future.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        self.caught(dropped);
+    }
+}
+
+impl<F: Future<Output = ()>, P: FnOnce(String) + Unpin> Future for Supervised<F, P> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(future) = &mut self.future else { return Poll::Ready(()) };
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        if self.caught(polled) == Some(Poll::Pending) {
+            return Poll::Pending;
+        }
+        self.drop_future();
+        Poll::Ready(())
+    }
+}
+
+impl<F, P: FnOnce(String)> Drop for Supervised<F, P> {
+    fn drop(&mut self) {
+        self.drop_future();
     }
 }
 

@@ -3,6 +3,7 @@
 //! A core lives on one shard. Each link's task hands it frames straight from the receive buffer; what it wants done is
 //! carried out before the next event, and frames go to the links' queues without an allocation. One pump task brings
 //! the timer and what others on the shard have to say.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod connect;
 mod node;

@@ -76,6 +76,8 @@ pub(super) struct Node<C: Core> {
     encoder: Encoder,
     scratch: Vec<u8>,
     shard: Shard,
+    /// The last chain was cut short, and goes on in the next turn.
+    pub(super) cut_short: bool,
 }
 
 impl<C: Core> Node<C> {
@@ -98,6 +100,7 @@ impl<C: Core> Node<C> {
             encoder: Encoder::default(),
             scratch: Vec::new(),
             shard,
+            cut_short: false,
         }
     }
 
@@ -178,6 +181,7 @@ impl<C: Core> Node<C> {
 
     /// Carries out effects, and tells the core what comes of them, until nothing is left.
     fn settle(&mut self, now: Instant) {
+        self.cut_short = false;
         for _ in 0..CHAIN_MAX {
             self.carry(now);
             let Some(posted) = self.chain.pop_front() else { return };
@@ -193,6 +197,7 @@ impl<C: Core> Node<C> {
             self.sender.0.waiting.borrow_mut().push_front(posted);
         }
         self.sender.0.notify.notify();
+        self.cut_short = true;
     }
 
     /// Carries out the effects of one event.

@@ -41,7 +41,14 @@ impl<C: Core + 'static> Driver<C> {
         let now = self.shard.now();
         for _ in 0..TURN_MAX {
             let Some(posted) = self.post.pop() else { break };
-            self.enter(|node| node.deliver_posted(now, posted));
+            let mut cut_short = false;
+            self.enter(|node| {
+                node.deliver_posted(now, posted);
+                cut_short = node.cut_short;
+            });
+            if cut_short {
+                break;
+            }
         }
         if !self.post.is_empty() {
             self.post.notify.notify();

@@ -1,4 +1,5 @@
 //! A framed connection: handshake, batched reads, coalesced writes, an orderly end.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 pub(crate) mod handshake;
 mod queue;

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use hyperscale_codec::messages::Goodbye;
+use hyperscale_codec::messages::{ErrorReply, Goodbye, JobFinalResultAck};
 use hyperscale_codec::{Head, NodeId, Role};
 use hyperscale_core::{Core, DialError, DialId, Effects, Event, Instant, LinkDown, LinkId};
 use hyperscale_runtime::{
-    LinkLimits, NodeConfig, NodeError, Shard, ShardOptions, StopReason, mailbox, start,
+    LinkLimits, NodeConfig, NodeError, Shard, ShardOptions, StopReason, clock, mailbox, start,
 };
 
 /// No test takes longer; a blocked executor cannot time itself out.
@@ -17,10 +17,18 @@ const TEST_MAX: Duration = Duration::from_secs(60);
 /// For a node to stop in.
 pub const DRAIN: Duration = Duration::from_secs(20);
 
-/// Aborts the test binary if the test has not ended in time.
-pub struct Watch(#[allow(dead_code, reason = "its drop is the signal")] mpsc::Sender<()>);
+/// One test at a time: several count the descriptors of the whole process. Aborts the binary if the test hangs.
+pub struct Watch {
+    _turn: std::sync::MutexGuard<'static, ()>,
+    _alive: mpsc::Sender<()>,
+}
+
+#[allow(clippy::disallowed_types, reason = "tests wait for each other on plain threads")]
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 pub fn watch(test: &'static str) -> Watch {
+    // A test that failed must not fail the others.
+    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (alive, gone) = mpsc::channel();
     std::thread::Builder::new()
         .spawn(move || {
@@ -30,7 +38,7 @@ pub fn watch(test: &'static str) -> Watch {
             }
         })
         .unwrap();
-    Watch(alive)
+    Watch { _turn: turn, _alive: alive }
 }
 
 pub fn options(shards: usize) -> Vec<ShardOptions> {
@@ -69,6 +77,19 @@ pub fn loopback() -> SocketAddr {
 /// Descriptors this process has open.
 pub fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Descriptors this process has open while no shard runs. The executor's blocking threads end a moment after it and
+/// hold an eventfd until then.
+pub fn idle_descriptors() -> usize {
+    let limit = clock::now() + Duration::from_secs(5);
+    let eventfd = |entry: std::fs::DirEntry| {
+        std::fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().contains("eventfd"))
+    };
+    while std::fs::read_dir("/proc/self/fd").unwrap().flatten().any(eventfd) && clock::now() < limit {
+        std::thread::yield_now();
+    }
+    descriptors()
 }
 
 /// Turns the shard until `what` holds.
@@ -117,6 +138,8 @@ pub enum Order {
     /// Ask the driver for so many events back, one after the other.
     Chain(u32),
     Word(String),
+    /// Ask for something that only a client may ask.
+    AskAsClient(LinkId),
 }
 
 #[derive(Debug)]
@@ -143,7 +166,7 @@ impl Core for Scribe {
                         effects.send(link, Head::reply(frame.header.correlation), &word);
                     }
                     self.heard.push((link, word.text));
-                } else if let Ok(error) = frame.to_owned::<hyperscale_codec::messages::ErrorReply>(&mut self.scratch) {
+                } else if let Ok(error) = frame.to_owned::<ErrorReply>(&mut self.scratch) {
                     self.codes.push(error.code);
                 }
             }
@@ -168,6 +191,9 @@ impl Scribe {
             Order::Chain(left) => {
                 self.heard.push((LinkId(0), left.to_string()));
                 effects.command(Asked::Again(left - 1));
+            }
+            Order::AskAsClient(link) => {
+                effects.send(link, Head::request(7), &JobFinalResultAck { job: [1; 16] });
             }
             Order::Word(text) => self.heard.push((LinkId(0), text)),
         }
