@@ -6,13 +6,8 @@ use std::time::Duration;
 use hyperscale_codec::{Hist, bucket_high};
 use hyperscale_stats::{Cell, CellSet};
 
+use crate::numbers::ms;
 use crate::summary::{DistributionBar, Iterations, Times, Totals};
-
-/// Nanoseconds as milliseconds, to the nanosecond.
-#[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days; a latency is shorter")]
-pub(crate) fn ms(ns: u64) -> f64 {
-    ns as f64 / 1e6
-}
 
 /// Rounded to the nanosecond, so that JSON shows no noise.
 pub(crate) fn rounded_ms(ns: f64) -> f64 {
@@ -35,6 +30,7 @@ pub(crate) fn totals(steps: &Cell, dropped: u64, duration: Duration) -> Totals {
         bytes_out: steps.bytes_out,
         rate_per_s: rate(steps.count, duration),
         good_rate_per_s: rate(steps.count.saturating_sub(steps.errors), duration),
+        late: steps.late,
     }
 }
 
@@ -66,24 +62,31 @@ pub(crate) fn times(hist: &Hist) -> Times {
     }
 }
 
-/// Counts by powers of two of a microsecond, from the first to the last that is not empty.
+/// Bounds of the bars within a decade, as preferred numbers (ISO 3, R10): 1-2-5 and decades are among them.
+const BOUNDS: [u64; 10] = [1_000, 1_250, 1_600, 2_000, 2_500, 3_150, 4_000, 5_000, 6_300, 8_000];
+
+/// Counts by ten bars a decade from 1 us up, from the first to the last that is not empty.
+///
+/// A bucket that a bound cuts counts above it, as its upper end is what percentiles show.
 pub(crate) fn distribution(hist: &Hist) -> Vec<DistributionBar> {
     let mut bars: Vec<DistributionBar> = Vec::new();
-    let mut bound_ns = 1_000_u64;
+    let decades = (0..12).map(|power| 10_u64.pow(power));
+    let mut bounds = decades.flat_map(|decade| BOUNDS.map(|bound| bound * decade));
+    let mut bound = bounds.next().unwrap_or(u64::MAX);
     let mut count = 0;
     for (index, &in_bucket) in hist.counts().iter().enumerate() {
-        while bucket_high(index) > bound_ns {
-            bars.push(DistributionBar { le_ms: ms(bound_ns), count });
+        while bucket_high(index) > bound {
+            bars.push(DistributionBar { le_ms: ms(bound), count });
             count = 0;
-            bound_ns = bound_ns.saturating_mul(2);
+            bound = bounds.next().unwrap_or(u64::MAX);
         }
         count += in_bucket;
     }
-    bars.push(DistributionBar { le_ms: ms(bound_ns), count });
-    let first = bars.iter().position(|bar| bar.count > 0).unwrap_or(bars.len());
-    let last = bars.iter().rposition(|bar| bar.count > 0).map_or(first, |last| last + 1);
-    bars.truncate(last);
-    bars.drain(..first.min(last));
+    // Values beyond the histogram's range lie in its last bucket.
+    bars.push(DistributionBar { le_ms: ms(bound.max(hist.max().unwrap_or_default())), count });
+    let last = bars.iter().rposition(|bar| bar.count > 0);
+    bars.truncate(last.map_or(0, |last| last + 1));
+    bars.drain(..bars.iter().take_while(|bar| bar.count == 0).count());
     bars
 }
 
@@ -109,13 +112,15 @@ mod tests {
     #[test]
     fn the_distribution_holds_every_value_once() {
         let mut hist = Hist::new();
-        for ns in [900, 1_500, 70_000, 70_000, 3_000_000, 1_000_000_000] {
+        for ns in [900, 1_500, 70_000, 70_000, 3_000_000, 990_000_000] {
             hist.record(ns);
         }
         let bars = distribution(&hist);
         assert_eq!(bars.iter().map(|bar| bar.count).sum::<u64>(), hist.count());
         assert!(bars.first().unwrap().count > 0 && bars.last().unwrap().count > 0);
-        assert!(bars.windows(2).all(|pair| pair[0].le_ms * 2.0 == pair[1].le_ms));
+        assert_eq!(bars.first().unwrap(), &DistributionBar { le_ms: 0.001, count: 1 });
+        assert_eq!(bars.last().unwrap(), &DistributionBar { le_ms: 1000.0, count: 1 });
+        assert!(bars.windows(2).all(|pair| pair[0].le_ms < pair[1].le_ms));
     }
 
     #[test]

@@ -5,16 +5,25 @@
 #![forbid(unsafe_code)]
 
 mod figures;
+mod hgrm;
+mod hlog;
+mod numbers;
+mod progress;
 mod style;
 mod summarize;
 mod summary;
 mod terminal;
 mod thresholds;
+mod verdict;
 
+pub use hgrm::percentiles;
+pub use hlog::{HlogError, HlogGap, HlogWriter};
+pub use progress::progress_line;
 pub use style::Style;
-pub use terminal::{progress_line, render};
 pub use summarize::{DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
 pub use summary::{
-    DatacenterSummary, DistributionBar, EventSummary, Iterations, StepSummary, Summary, ThresholdSummary, Times, Totals,
-    WorkerSummary, WorkflowSummary,
+    DatacenterSummary, DistributionBar, EventSummary, Iterations, StepSummary, Summary, ThresholdSummary,
+    Times, Totals, WorkerSummary, WorkflowSummary,
 };
+pub use terminal::render;
+pub use verdict::Verdict;

@@ -1,175 +1,157 @@
-//! How figures are written: digits, units, colour. Decided once, from what the terminal can show.
+//! How to draw: decided once by the command line, from the terminal and the environment, then passed down.
+//!
+//! Colour is only ever a second sign: each coloured word says the same without it.
+
+use std::borrow::Cow;
+
+/// Columns where the terminal does not tell.
+const WIDTH_DEFAULT: usize = 80;
+const WIDTH_MIN: usize = 60;
+const WIDTH_MAX: usize = 120;
 
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
-    /// Colour as a second sign; never the only one.
     pub color: bool,
-    /// Eighth blocks and ticks; else `#` and words.
+    /// Eighth blocks, ticks and an ellipsis; else `#`, `ok` and `...`.
     pub unicode: bool,
-    /// Columns, 40 to 120.
+    /// Columns, 60 to 120.
     pub width: usize,
+}
+
+/// What a word means; the colour follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    /// Green: passed.
+    Good,
+    /// Red: failed.
+    Bad,
+    /// Yellow: look at this.
+    Warn,
+    /// What the eye shall find first.
+    Strong,
+    /// What it may skip.
+    Faint,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { color: false, unicode: true, width: 80 }
+        Self::plain()
     }
 }
 
 impl Style {
-    pub(crate) fn green(self, text: &str) -> String {
-        self.paint("32", text)
+    /// No colour, no UTF-8, 80 columns.
+    #[must_use]
+    pub const fn plain() -> Self {
+        Self { color: false, unicode: false, width: WIDTH_DEFAULT }
     }
 
-    pub(crate) fn red(self, text: &str) -> String {
-        self.paint("31", text)
-    }
-
-    pub(crate) fn yellow(self, text: &str) -> String {
-        self.paint("33", text)
-    }
-
-    pub(crate) fn bold(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    pub(crate) fn dim(self, text: &str) -> String {
-        self.paint("2", text)
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    /// A bar of `share` of `width` columns, to an eighth of a column; something is never nothing.
-    pub(crate) fn bar(self, share: f64, width: usize) -> String {
-        const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a bar has at most 120 columns"
-        )]
-        let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).ceil() as usize;
-        if self.unicode {
-            let tip = EIGHTHS.get(eighths % 8).copied().unwrap_or_default();
-            format!("{}{tip}", "█".repeat(eighths / 8))
-        } else {
-            "#".repeat(eighths.div_ceil(8))
+    /// Decides from what the command line knows: whether the stream is a terminal, its columns, `--no-color`, and
+    /// the environment (`NO_COLOR`, `TERM`, `LC_ALL`, `LC_CTYPE`, `LANG`).
+    #[must_use]
+    pub fn decide(
+        terminal: bool,
+        columns: Option<usize>,
+        no_color_flag: bool,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let dumb = set("TERM").is_some_and(|term| term == "dumb");
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+        // Containers often set none, and their terminals speak UTF-8 all the same.
+        let utf8 = locale
+            .map(|locale| locale.to_ascii_lowercase())
+            .is_none_or(|locale| locale.contains("utf-8") || locale.contains("utf8"));
+        Self {
+            color: terminal && !no_color_flag && !dumb && set("NO_COLOR").is_none(),
+            unicode: !dumb && utf8,
+            width: columns.unwrap_or(WIDTH_DEFAULT).clamp(WIDTH_MIN, WIDTH_MAX),
         }
     }
-}
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            out.push(',');
+    pub(crate) fn paint<'t>(&self, tone: Tone, text: &'t str) -> Cow<'t, str> {
+        let code = match tone {
+            _ if !self.color || text.is_empty() => return Cow::Borrowed(text),
+            Tone::Plain => return Cow::Borrowed(text),
+            Tone::Good => "32",
+            Tone::Bad => "1;31",
+            Tone::Warn => "33",
+            Tone::Strong => "1",
+            Tone::Faint => "2",
+        };
+        Cow::Owned(format!("\x1b[{code}m{text}\x1b[0m"))
+    }
+
+    /// Text of a stranger, safe to print: without control characters, and ASCII where the terminal wants it.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        let safe = |c: char| match c {
+            c if c.is_control() => ' ',
+            // Marks that turn the direction of writing could disguise what follows.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '?',
+            c if !self.unicode && !c.is_ascii() => '?',
+            c => c,
+        };
+        text.chars().map(safe).collect()
+    }
+
+    /// At most `width` columns of a text; what was cut is marked.
+    pub(crate) fn cut(&self, text: &str, width: usize) -> String {
+        if columns(text) <= width {
+            return text.to_owned();
         }
-        out.push(digit);
+        let mark = if self.unicode { "…" } else { "..." };
+        let kept: String = text.chars().take(width.saturating_sub(columns(mark))).collect();
+        format!("{kept}{mark}")
     }
-    out
 }
 
-/// A rate: whole numbers with separators from 100 on, one decimal below.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and below 2^64")]
-pub(crate) fn rate(per_s: f64) -> String {
-    if per_s >= 100.0 { thousands(per_s.round() as u64) } else { format!("{per_s:.1}") }
-}
-
-/// Milliseconds in the unit people read, three significant digits: `412us`, `1.04ms`, `12.3s`.
-pub(crate) fn time(ms: f64) -> String {
-    let (value, unit) = if ms < 0.001 {
-        (ms * 1e6, "ns")
-    } else if ms < 1.0 {
-        (ms * 1e3, "us")
-    } else if ms < 1000.0 {
-        (ms, "ms")
-    } else {
-        (ms / 1e3, "s")
-    };
-    let digits = if value >= 100.0 {
-        0
-    } else if value >= 10.0 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.digits$}{unit}")
-}
-
-/// Bytes with a decimal unit: `12.3 MB`.
-#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(crate) fn bytes(count: f64) -> String {
-    let mut value = count;
-    for unit in ["B", "kB", "MB", "GB", "TB"] {
-        if value < 1000.0 || unit == "TB" {
-            return if unit == "B" { format!("{value:.0} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1000.0;
-    }
-    format!("{count:.0} B")
-}
-
-/// A share as a percentage that does not hide what is rare.
-pub(crate) fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent == 0.0 {
-        "0%".to_owned()
-    } else if percent < 0.01 {
-        "<0.01%".to_owned()
-    } else if percent < 10.0 {
-        format!("{percent:.2}%")
-    } else {
-        format!("{percent:.1}%")
-    }
+/// Columns of a text without colours. One a character: names in wide scripts come out too far right, no worse.
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn times_have_three_digits_and_the_unit_people_read() {
-        let vectors = [
-            (0.000_5, "500ns"),
-            (0.041_2, "41.2us"),
-            (0.999, "999us"),
-            (1.0, "1.00ms"),
-            (38.04, "38.0ms"),
-            (840.0, "840ms"),
-            (1000.0, "1.00s"),
-            (61_500.0, "61.5s"),
-        ];
-        for (ms, text) in vectors {
-            assert_eq!(time(ms), text);
-        }
+    fn decide(terminal: bool, flag: bool, variables: &[(&str, &str)]) -> Style {
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Style::decide(terminal, None, flag, variable)
     }
 
     #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_000), "1,000");
-        assert_eq!(thousands(2_412_345), "2,412,345");
+    fn colour_needs_a_terminal_that_nobody_asked_to_stay_plain() {
+        let term = ("TERM", "xterm-256color");
+        assert!(decide(true, false, &[term]).color);
+        assert!(decide(true, false, &[term, ("NO_COLOR", "")]).color);
+        assert!(!decide(false, false, &[term]).color);
+        assert!(!decide(true, true, &[term]).color);
+        assert!(!decide(true, false, &[term, ("NO_COLOR", "1")]).color);
+        assert!(!decide(true, false, &[("TERM", "dumb")]).color);
     }
 
     #[test]
-    fn a_bar_of_something_is_never_empty() {
-        let style = Style::default();
-        assert_eq!(style.bar(0.000_1, 20), "▏");
-        assert_eq!(style.bar(1.0, 3), "███");
-        assert_eq!(style.bar(0.0, 3), "");
-        assert_eq!(Style { unicode: false, ..style }.bar(0.5, 4), "##");
+    fn the_first_locale_variable_that_is_set_decides_on_utf_8() {
+        assert!(decide(false, false, &[("LANG", "en_US.UTF-8")]).unicode);
+        assert!(decide(false, false, &[("LC_ALL", "C.utf8"), ("LANG", "C")]).unicode);
+        assert!(!decide(false, false, &[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")]).unicode);
+        assert!(decide(false, false, &[("LC_ALL", "")]).unicode);
+        assert!(!decide(true, false, &[("TERM", "dumb"), ("LANG", "en_US.UTF-8")]).unicode);
     }
 
     #[test]
-    fn what_is_rare_is_not_hidden() {
-        assert_eq!(percent(0.000_001), "<0.01%");
-        assert_eq!(percent(0.0), "0%");
-        assert_eq!(percent(0.182), "18.2%");
+    fn the_width_stays_within_60_and_120() {
+        let width = |columns| Style::decide(true, columns, false, |_| None).width;
+        assert_eq!([width(None), width(Some(20)), width(Some(100)), width(Some(400))], [80, 60, 100, 120]);
+    }
+
+    #[test]
+    fn a_strangers_text_cannot_drive_the_terminal() {
+        let style = Style { unicode: true, ..Style::plain() };
+        assert_eq!(style.clean("a\x1b[31mred\r\n\u{202e}é"), "a [31mred  ?é");
+        assert_eq!(Style::plain().clean("é"), "?");
     }
 }

@@ -1,14 +1,18 @@
 //! From what a gate holds at a job's end to the summary.
+//!
+//! In: merged cells per workflow and per datacenter, what became of each worker. Sums add up by construction: a
+//! job's totals are the sum over its workflows' steps, and so are a workflow's. Pure.
 
 use std::time::Duration;
 
 use hyperscale_codec::JobId;
 use hyperscale_codec::messages::{JobEvent, JobState, WorkerState, WorkflowState};
-use hyperscale_plan::{Load, Plan, Step, Workflow};
+use hyperscale_plan::{LatePolicy, Load, Plan, Step, Workflow};
 use hyperscale_stats::{Cell, CellSet};
 use jiff::Timestamp;
 
 use crate::figures::{distribution, errors, iterations, status_codes, sum_of, times, totals};
+use crate::numbers::seconds;
 use crate::summary::{
     DatacenterSummary, EventSummary, SCHEMA, StepSummary, Summary, WorkerSummary, WorkflowSummary,
 };
@@ -75,7 +79,7 @@ pub fn summarize(input: &SummaryInput<'_>) -> Summary {
         name: input.plan.name.clone(),
         status: input.state.as_str().to_owned(),
         partial,
-        generator: if sound { "ok" } else { "saturated" }.to_owned(),
+        generator: generator(sound),
         error: input.error.clone(),
         target: target(input.plan),
         started_at: rfc3339(input.started_unix_ms),
@@ -119,6 +123,9 @@ fn workflow_summary(input: &WorkflowInput<'_>) -> WorkflowSummary {
         status: input.state.as_str().to_owned(),
         error: input.error.clone(),
         duration_s: seconds(input.duration),
+        vus_max: vus_max(input.workflow),
+        asked_rate_per_s: constant_rate(input.workflow),
+        dropped_reason: dropped_reason(input).map(str::to_owned),
         totals: totals(&sum, input.cells.workflow().dropped, input.duration),
         iterations: iterations(input.cells.workflow()),
         latency_ms: times(&sum.latency),
@@ -144,7 +151,12 @@ fn worker_summary(worker: &WorkerInput) -> WorkerSummary {
         requests: worker.requests,
         state: worker.state.as_str().to_owned(),
         gap_ms: worker.gap_ms,
+        generator: generator(worker.generator_ok),
     }
+}
+
+fn generator(ok: bool) -> String {
+    if ok { "ok" } else { "saturated" }.to_owned()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a job lasts less than 2^53 ms")]
@@ -153,22 +165,51 @@ fn event_summary(event: &JobEvent) -> EventSummary {
 }
 
 fn target(plan: &Plan) -> String {
-    let mut requests = plan.workflows.iter().flat_map(|workflow| &workflow.steps).filter_map(|step| match step {
-        Step::Request(request) => Some(&request.url),
-        Step::Think(_) => None,
-    });
+    let mut requests =
+        plan.workflows.iter().flat_map(|workflow| &workflow.steps).filter_map(|step| match step {
+            Step::Request(request) => Some(&request.url),
+            Step::Think(_) => None,
+        });
     requests.next().map_or_else(String::new, |url| format!("http://{}{}", url.authority, url.path))
 }
 
-/// The rate of a plan with one open workflow of a constant rate; others have no single number to compare with.
+/// The rate of a plan with one workflow; several have no single number to compare with.
 fn asked_rate(plan: &Plan) -> Option<f64> {
-    let [workflow] = plan.workflows.as_slice() else { return None };
-    let Load::Open(open) = &workflow.load else { return None };
-    open.stages.iter().all(|stage| stage.rate.to_bits() == open.start_rate.to_bits()).then_some(open.start_rate)
+    match plan.workflows.as_slice() {
+        [workflow] => constant_rate(workflow),
+        _ => None,
+    }
 }
 
-fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e6
+fn constant_rate(workflow: &Workflow) -> Option<f64> {
+    let Load::Open(open) = &workflow.load else { return None };
+    let constant = open.stages.iter().all(|stage| stage.rate.to_bits() == open.start_rate.to_bits());
+    constant.then_some(open.start_rate)
+}
+
+fn vus_max(workflow: &Workflow) -> u32 {
+    match &workflow.load {
+        Load::Open(open) => open.max_vus,
+        Load::Closed(closed) => {
+            closed.stages.iter().map(|stage| stage.vus).chain([closed.start_vus]).max().unwrap_or_default()
+        }
+    }
+}
+
+/// Why iterations were dropped. The load model leaves one reason each, but for a cancel, which ends any.
+fn dropped_reason(input: &WorkflowInput<'_>) -> Option<&'static str> {
+    if input.cells.workflow().dropped == 0 {
+        return None;
+    }
+    Some(match &input.workflow.load {
+        Load::Open(open) => match open.late {
+            LatePolicy::DropAfter(Duration::ZERO) => "max_vus",
+            LatePolicy::DropAfter(_) => "max_wait",
+            LatePolicy::Wait => "unsent_at_end",
+        },
+        Load::Closed(_) if input.state == WorkflowState::Cancelled => "cancelled",
+        Load::Closed(_) => "max_duration",
+    })
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a share is shown with fewer digits than f64 has")]
@@ -180,3 +221,6 @@ fn rfc3339(unix_ms: u64) -> String {
     let stamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     stamp.unwrap_or_default().to_string()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,4 +1,7 @@
-//! The summary's model. Adding a field keeps the schema's number; changing one raises it.
+//! The summary's model, in the order in which it is written (`docs/reference/summary.md`).
+//!
+//! Adding a field keeps the schema's number; changing one raises it. A reader ignores fields it does not know, so a
+//! newer writer can be read; fields marked *additive* came after the first ones and default where they lack.
 
 use std::collections::BTreeMap;
 
@@ -19,16 +22,16 @@ pub struct Summary {
     pub partial: bool,
     /// `ok` or `saturated`.
     pub generator: String,
-    /// Why the job failed; empty otherwise.
+    /// Why the job failed; empty otherwise. Additive.
     #[serde(default)]
     pub error: String,
-    /// Where the first workflow's requests went.
+    /// URL of the first request. Additive.
     #[serde(default)]
     pub target: String,
     /// RFC 3339.
     pub started_at: String,
     pub duration_s: f64,
-    /// Requests (or iterations) per second that were asked for, where a rate was.
+    /// Iterations per second that were asked for, where the plan has one workflow of one constant rate. Additive.
     #[serde(default)]
     pub asked_rate_per_s: Option<f64>,
     pub totals: Totals,
@@ -36,10 +39,11 @@ pub struct Summary {
     pub latency_ms: Times,
     pub service_ms: Times,
     pub lateness_ms: Times,
+    /// Of each TCP connect that succeeded; its `count` is the number of connections opened. Additive.
     #[serde(default)]
     pub connect_ms: Times,
     pub late_over_1ms_share: f64,
-    /// Latency by powers of two, to be drawn.
+    /// Latency on a log scale, ten bars a decade, to be drawn. Additive.
     #[serde(default)]
     pub distribution: Vec<DistributionBar>,
     pub status_codes: BTreeMap<String, u64>,
@@ -73,15 +77,20 @@ impl Summary {
 pub struct Totals {
     /// Responses and errors alike.
     pub requests: u64,
+    /// Sum of `errors` by kind.
     pub errors: u64,
-    /// Iterations due and never started.
+    /// Iterations due and never started; 0 in a step, which iterations have not reached.
     pub dropped: u64,
     /// Cut off in flight at the end; not in `requests`.
     pub cancelled: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub rate_per_s: f64,
+    /// Requests without an error, per second.
     pub good_rate_per_s: f64,
+    /// Sent more than 1 ms after they were due. Additive.
+    #[serde(default)]
+    pub late: u64,
 }
 
 /// Counts of iterations; `due = started + dropped`.
@@ -111,9 +120,10 @@ pub struct Times {
     pub max: Option<f64>,
 }
 
-/// Values above the bar before and at most `le_ms`.
+/// Values above the bar before and at most `le_ms`, within the histogram's 0.78 %.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DistributionBar {
+    /// 1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3 or 8 times a power of ten.
     pub le_ms: f64,
     pub count: u64,
 }
@@ -122,12 +132,26 @@ pub struct DistributionBar {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkflowSummary {
     pub name: String,
+    /// `completed`, `failed`, `cancelled`, `skipped`, or how far it came.
     pub status: String,
+    /// Why it failed; empty otherwise. Additive.
     #[serde(default)]
     pub error: String,
+    /// Additive.
     #[serde(default)]
     pub duration_s: f64,
+    /// Virtual users at most, and so connections. Additive.
+    #[serde(default)]
+    pub vus_max: u32,
+    /// Iterations per second that were asked for, where the rate is constant. Additive.
+    #[serde(default)]
+    pub asked_rate_per_s: Option<f64>,
+    /// Why iterations were dropped: `max_vus`, `max_wait`, `unsent_at_end`, `max_duration` or `cancelled`; `null`
+    /// where none were. Additive.
+    #[serde(default)]
+    pub dropped_reason: Option<String>,
     pub totals: Totals,
+    /// Additive.
     #[serde(default)]
     pub iterations: Iterations,
     pub latency_ms: Times,
@@ -140,10 +164,13 @@ pub struct StepSummary {
     pub name: String,
     pub totals: Totals,
     pub latency_ms: Times,
+    /// Additive.
     #[serde(default)]
     pub service_ms: Times,
+    /// Additive.
     #[serde(default)]
     pub status_codes: BTreeMap<String, u64>,
+    /// Additive.
     #[serde(default)]
     pub errors: BTreeMap<String, u64>,
 }
@@ -151,8 +178,10 @@ pub struct StepSummary {
 /// One threshold, judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdSummary {
+    /// As written in the plan, with single spaces.
     pub expression: String,
     pub passed: bool,
+    /// With its unit, or `no samples`, which fails.
     pub observed: String,
 }
 
@@ -173,7 +202,11 @@ pub struct WorkerSummary {
     pub requests: u64,
     /// `ok`, `partial` or `lost`.
     pub state: String,
+    /// How much of its data is missing.
     pub gap_ms: u64,
+    /// `ok` or `saturated`. Additive.
+    #[serde(default)]
+    pub generator: String,
 }
 
 /// Something worth a line.

@@ -1,257 +1,259 @@
-//! What the user sees: a line per window, then the summary at a glance. Drawn from the summary alone.
+//! What the user sees at the end: the verdict first, then what it rests on.
+//!
+//! Drawn from the [`Summary`] alone, so the screen shows nothing the JSON lacks. Empty parts are left out; no line is
+//! longer than the style's width, but for words that do not break. Strangers' text (names, errors) is cleaned.
+
+mod bars;
+mod flow;
+mod notes;
+mod tables;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use hyperscale_codec::messages::JobStatusPush;
+use crate::Verdict;
+use crate::numbers::{asked, byte_size, bytes, counted, grouped, length, rate, share, time, time_or_none};
+use crate::style::{Style, Tone, columns};
+use crate::summary::Summary;
+use flow::{Flow, Piece};
 
-use crate::figures::ms;
-use crate::style::{Style, bytes, percent, rate, thousands, time};
-use crate::summary::{Summary, Times};
+/// Events shown; the rest are counted.
+const EVENTS_MAX: usize = 8;
+/// A target's name is not cut below this.
+const TARGET_MIN: usize = 24;
 
-/// Columns of the longest bar.
-const BAR: usize = 30;
-
-/// One line about one window: `12s  4,031/s  p99 8.10ms  err 0  in-flight 26`.
-#[must_use]
-#[allow(clippy::cast_precision_loss, reason = "shown with fewer digits than f64 has")]
-pub fn progress_line(push: &JobStatusPush, style: Style) -> String {
-    let span_s = push.to_ms.saturating_sub(push.from_ms).max(1) as f64 / 1e3;
-    let per_s = push.requests as f64 / span_s;
-    let p99 = if push.requests == 0 { "n/a".to_owned() } else { time(ms(push.p99_ns)) };
-    let errors = format!("err {}", thousands(push.errors));
-    let errors = if push.errors > 0 { style.red(&errors) } else { errors };
-    let mut line = format!(
-        "{:>5}  {:>10}/s  p99 {p99:<7}  {errors}  in-flight {}",
-        format!("{}s", push.to_ms / 1000),
-        rate(per_s),
-        thousands(push.in_flight)
-    );
-    if push.dropped > 0 {
-        let _ = write!(line, "  dropped {}", thousands(push.dropped));
-    }
-    line
-}
-
-/// The summary, ending with a new line.
+/// The summary as text, ending with a line end.
 #[must_use]
 pub fn render(summary: &Summary, style: Style) -> String {
+    let blocks: [&dyn Fn(&mut String); 6] = [
+        &|out| verdict(out, summary, style),
+        &|out| {
+            if summary.latency_ms.count > 0 {
+                tables::times(out, summary, style);
+            }
+        },
+        &|out| bars::distribution(out, summary, style),
+        &|out| {
+            answers(out, summary, style);
+            traffic(out, summary, style);
+            iterations(out, summary, style);
+        },
+        &|out| tables::steps(out, summary, style),
+        &|out| {
+            tables::datacenters(out, summary, style);
+            workers(out, summary, style);
+            events(out, summary, style);
+        },
+    ];
     let mut out = String::new();
-    verdict(&mut out, summary, style);
-    if summary.totals.requests == 0 {
-        let why = if summary.error.is_empty() { "no request was answered or failed in time" } else { &summary.error };
-        let _ = writeln!(out, "\n  requests   n/a: {why}");
-    } else {
-        rates(&mut out, summary, style);
-        latencies(&mut out, summary);
-        distribution(&mut out, summary, style);
+    for block in blocks {
+        let before = out.len();
+        block(&mut out);
+        if before > 0 && out.len() > before {
+            out.insert(before, '\n');
+        }
     }
-    outcomes(&mut out, summary, style);
-    steps(&mut out, summary, style);
-    remarks(&mut out, summary, style);
     out
 }
 
+/// The first line, and what must be read with it.
 fn verdict(out: &mut String, summary: &Summary, style: Style) {
-    let failed_threshold = summary.thresholds.iter().any(|threshold| !threshold.passed);
-    let word = match (summary.status.as_str(), failed_threshold) {
-        ("completed", false) => style.green("ok"),
-        ("completed", true) | ("failed", _) => style.red("FAILED"),
-        (other, _) => style.yellow(other),
+    head(out, summary, style);
+    thresholds(out, summary, style);
+    for (tone, sentence) in notes::notes(summary) {
+        flow::sentence(out, style, tone, &style.clean(&sentence));
+    }
+}
+
+/// `ok  http://127.0.0.1:8080/  10.0s  2,412,345 requests  241,234/s  errors 0`.
+fn head(out: &mut String, summary: &Summary, style: Style) {
+    let verdict = summary.verdict();
+    let tone = match verdict {
+        Verdict::Passed => Tone::Good,
+        Verdict::Failed | Verdict::NoAnswer | Verdict::ThresholdFailed => Tone::Bad,
+        Verdict::Cancelled => Tone::Warn,
     };
-    let name = if summary.target.is_empty() || summary.workflows.len() > 1 { &summary.name } else { &summary.target };
-    let _ = write!(out, "{word}  {}  {}", style.bold(name), seconds(summary.duration_s));
-    if summary.partial {
-        let _ = write!(out, "  {}", style.yellow("partial"));
+    let mut word = vec![Piece::new(tone, verdict.word())];
+    let saturated = summary.generator == "saturated";
+    let doubts: Vec<&str> = [(summary.partial, "partial"), (saturated, "generator saturated")]
+        .into_iter()
+        .filter_map(|(holds, doubt)| holds.then_some(doubt))
+        .collect();
+    if !doubts.is_empty() {
+        word.push(Piece::new(Tone::Warn, format!("({})", doubts.join(", "))));
     }
-    if summary.generator != "ok" {
-        let _ = write!(out, "  {}", style.yellow("generator saturated"));
-    }
-    out.push('\n');
-    if !summary.error.is_empty() && summary.totals.requests > 0 {
-        let _ = writeln!(out, "  {}", style.red(&summary.error));
-    }
-    for threshold in &summary.thresholds {
-        let sign = match (threshold.passed, style.unicode) {
-            (true, true) => style.green("✓"),
-            (false, true) => style.red("✗"),
-            (true, false) => style.green("ok"),
-            (false, false) => style.red("FAIL"),
-        };
-        let _ = writeln!(out, "  {sign} {} ({})", threshold.expression, threshold.observed);
-    }
-}
-
-fn rates(out: &mut String, summary: &Summary, style: Style) {
     let totals = &summary.totals;
-    let per_s = style.bold(&format!("{}/s", rate(totals.rate_per_s)));
-    let _ = write!(out, "\n  requests   {}   {per_s}", thousands(totals.requests));
-    if let Some(asked) = summary.asked_rate_per_s {
-        let _ = write!(out, " (asked {}/s)", rate(asked));
-    }
-    let share = share(totals.errors, totals.requests);
-    let errors = format!("errors {} ({})", thousands(totals.errors), percent(share));
-    let errors = if totals.errors > 0 { style.red(&errors) } else { "errors 0".to_owned() };
-    let _ = writeln!(out, "   {errors}");
-    let per_second = |count: u64| bytes(to_f64(count) / summary.duration_s.max(1e-9));
-    let _ = writeln!(
-        out,
-        "  transfer   in {} ({}/s)   out {} ({}/s)",
-        bytes(to_f64(totals.bytes_in)),
-        per_second(totals.bytes_in),
-        bytes(to_f64(totals.bytes_out)),
-        per_second(totals.bytes_out)
-    );
-}
-
-fn latencies(out: &mut String, summary: &Summary) {
-    let _ = writeln!(
-        out,
-        "\n  {:<9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
-        "", "min", "mean", "p50", "p90", "p99", "p99.9", "max"
-    );
-    let lines = [("latency", &summary.latency_ms), ("service", &summary.service_ms), ("lateness", &summary.lateness_ms)];
-    for (name, times) in lines {
-        let _ = writeln!(out, "  {name:<9}{}", row(times));
-    }
-}
-
-fn row(times: &Times) -> String {
-    let all = [times.min, times.mean, times.p50, times.p90, times.p99, times.p99_9, times.max];
-    all.iter().map(|value| format!("{:>9}", value.map_or_else(|| "n/a".to_owned(), time))).collect()
-}
-
-fn distribution(out: &mut String, summary: &Summary, style: Style) {
-    let Some(most) = summary.distribution.iter().map(|bar| bar.count).max().filter(|&most| most > 0) else { return };
-    let widest = BAR.min(style.width.saturating_sub(40));
-    out.push('\n');
-    for bar in &summary.distribution {
-        let drawn = style.bar(share(bar.count, most), widest);
-        let part = percent(share(bar.count, summary.latency_ms.count));
-        let pad = " ".repeat(widest.saturating_sub(drawn.chars().count()));
-        let le = if style.unicode { "≤" } else { "<=" };
-        let _ = writeln!(out, "  {le}{:>8} |{drawn}{pad} {:>12} {part:>7}", time(bar.le_ms), thousands(bar.count));
-    }
-}
-
-fn outcomes(out: &mut String, summary: &Summary, style: Style) {
-    out.push('\n');
-    if !summary.status_codes.is_empty() {
-        let _ = writeln!(out, "  status     {}", counts(&summary.status_codes));
-    }
-    if !summary.errors.is_empty() {
-        let _ = writeln!(out, "  errors     {}", style.red(&counts(&summary.errors)));
-    }
-    let connects = &summary.connect_ms;
-    if connects.count > 0 {
-        let p = |value: Option<f64>| value.map_or_else(|| "n/a".to_owned(), time);
-        let _ = writeln!(
-            out,
-            "  connects   {}   p50 {}  p99 {}  max {}",
-            thousands(connects.count),
-            p(connects.p50),
-            p(connects.p99),
-            p(connects.max)
-        );
-    }
-    let rounds = &summary.iterations;
-    let many_steps = summary.workflows.iter().any(|workflow| workflow.steps.len() > 1);
-    if many_steps || rounds.dropped > 0 {
-        let _ = write!(out, "  iterations {} completed", thousands(rounds.completed));
-        for (count, word) in [(rounds.interrupted, "interrupted"), (rounds.dropped, "dropped")] {
-            if count > 0 {
-                let _ = write!(out, ", {} {word}", thousands(count));
-            }
+    let mut figures = vec![
+        vec![Piece::plain(length(summary.duration_s))],
+        vec![Piece::plain(counted(totals.requests, "request"))],
+    ];
+    if totals.requests > 0 {
+        let mut per_s = vec![Piece::new(Tone::Strong, format!("{}/s", rate(totals.rate_per_s)))];
+        // Where it was not reached, a sentence says more; of several requests an iteration, it is no rate of requests.
+        let reached = summary.totals.dropped == 0 && !many_steps(summary);
+        if let Some(wanted) = summary.asked_rate_per_s.filter(|_| reached) {
+            per_s.push(Piece::plain(format!("(asked {})", asked(wanted))));
         }
-        let _ = writeln!(out, " of {} due", thousands(rounds.due));
+        figures.push(per_s);
+        figures.push(error_count(summary));
     }
-    if summary.totals.cancelled > 0 {
-        let _ = writeln!(out, "  cancelled  {} in flight at the end", thousands(summary.totals.cancelled));
+    let name = style.clean(subject(summary));
+    let used = flow::columns_of(&word)
+        + figures.iter().map(|figure| flow::columns_of(figure) + 2).sum::<usize>()
+        + 2;
+    let room = style.width.saturating_sub(used);
+    let name = if columns(&name) <= room { name } else { shortened(&name, room, style) };
+    let mut line = Flow::headline(style);
+    line.push(word);
+    line.push(vec![Piece::new(Tone::Strong, name)]);
+    figures.into_iter().for_each(|figure| line.push(figure));
+    line.write(out);
+}
+
+/// The URL where there is just one, else the plan's name.
+fn subject(summary: &Summary) -> &str {
+    let steps = summary.workflows.iter().map(|workflow| workflow.steps.len()).sum::<usize>();
+    if summary.target.is_empty() || steps > 1 { &summary.name } else { &summary.target }
+}
+
+/// Without its scheme, and then cut.
+fn shortened(name: &str, room: usize, style: Style) -> String {
+    style.cut(name.strip_prefix("http://").unwrap_or(name), room.max(TARGET_MIN))
+}
+
+fn error_count(summary: &Summary) -> Vec<Piece> {
+    let (errors, requests) = (summary.totals.errors, summary.totals.requests);
+    if errors == 0 {
+        return vec![Piece::plain("errors 0")];
+    }
+    vec![Piece::new(Tone::Bad, format!("errors {} ({})", grouped(errors), share(errors, requests)))]
+}
+
+fn thresholds(out: &mut String, summary: &Summary, style: Style) {
+    for threshold in &summary.thresholds {
+        let (tone, sign) = match (threshold.passed, style.unicode) {
+            (true, true) => (Tone::Good, "✓"),
+            (true, false) => (Tone::Good, "ok  "),
+            (false, true) => (Tone::Bad, "✗"),
+            (false, false) => (Tone::Bad, "FAIL"),
+        };
+        let text = style.clean(&format!("{} ({})", threshold.expression, threshold.observed));
+        out.push_str(&format!(" {} {text}\n", style.paint(tone, sign)));
     }
 }
 
-fn counts(by_name: &BTreeMap<String, u64>) -> String {
-    let mut all: Vec<_> = by_name.iter().collect();
-    all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    all.iter().map(|(name, count)| format!("{name} {}", thousands(**count))).collect::<Vec<_>>().join("   ")
+/// Status codes, then errors by kind, each with its share of all requests.
+fn answers(out: &mut String, summary: &Summary, style: Style) {
+    let mut status = Flow::labelled(style, "status");
+    for (code, count) in &summary.status_codes {
+        let tone = if code.starts_with(['1', '2', '3']) { Tone::Plain } else { Tone::Bad };
+        status.push(vec![Piece::new(tone, code.as_str()), Piece::plain(grouped(*count))]);
+    }
+    status.write(out);
+    let mut errors = Flow::labelled(style, "errors");
+    for (kind, count) in most_first(&summary.errors) {
+        let part = format!("({})", share(count, summary.totals.requests));
+        let kind = Piece::new(Tone::Bad, style.clean(kind));
+        errors.push(vec![kind, Piece::plain(grouped(count)), Piece::plain(part)]);
+    }
+    if !summary.errors.is_empty() && summary.totals.good_rate_per_s > 0.0 {
+        errors.push(vec![Piece::plain(format!("{}/s without error", rate(summary.totals.good_rate_per_s)))]);
+    }
+    errors.write(out);
 }
 
-fn steps(out: &mut String, summary: &Summary, style: Style) {
-    let all = summary.workflows.iter().flat_map(|workflow| workflow.steps.iter().map(move |step| (workflow, step)));
-    if all.clone().count() < 2 {
+fn most_first(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    let mut all: Vec<(&str, u64)> = counts.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    all.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    all
+}
+
+fn traffic(out: &mut String, summary: &Summary, style: Style) {
+    let (connects, totals) = (&summary.connect_ms, &summary.totals);
+    if connects.count > 0 {
+        let mut line = Flow::labelled(style, "connects");
+        line.push(vec![Piece::plain(grouped(connects.count))]);
+        for (name, value) in [("p50", connects.p50), ("p99", connects.p99), ("max", connects.max)] {
+            line.push(vec![Piece::plain(name), Piece::plain(time_or_none(value))]);
+        }
+        line.write(out);
+    }
+    if totals.bytes_in > 0 || totals.bytes_out > 0 {
+        let mut line = Flow::labelled(style, "transfer");
+        for (name, n) in [("in", totals.bytes_in), ("out", totals.bytes_out)] {
+            let per_s = format!("({}/s)", byte_rate(n, summary.duration_s));
+            line.push(vec![Piece::plain(name), Piece::plain(bytes(n)), Piece::plain(per_s)]);
+        }
+        line.write(out);
+    }
+    if totals.cancelled > 0 {
+        let mut line = Flow::labelled(style, "cancelled");
+        line.push(vec![Piece::plain(format!("{} in flight at the end", grouped(totals.cancelled)))]);
+        line.write(out);
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn byte_rate(n: u64, seconds: f64) -> String {
+    byte_size(if seconds > 0.0 { n as f64 / seconds } else { 0.0 })
+}
+
+/// Where an iteration is more than a request, or where some never started.
+fn iterations(out: &mut String, summary: &Summary, style: Style) {
+    let rounds = &summary.iterations;
+    if !many_steps(summary) && rounds.dropped == 0 {
         return;
     }
-    let _ = writeln!(
-        out,
-        "\n  {:<28}{:>11}{:>9}{:>9}{:>9}{:>9}",
-        "step", "requests", "errors", "p50", "p99", "max"
-    );
-    for (workflow, step) in all {
-        let name = clip(&format!("{}/{}", workflow.name, step.name), 27, style);
-        let p = |value: Option<f64>| value.map_or_else(|| "n/a".to_owned(), time);
-        let times = &step.latency_ms;
-        let _ = writeln!(
-            out,
-            "  {name:<28}{:>11}{:>9}{:>9}{:>9}{:>9}",
-            thousands(step.totals.requests),
-            thousands(step.totals.errors),
-            p(times.p50),
-            p(times.p99),
-            p(times.max)
-        );
-    }
-    for workflow in summary.workflows.iter().filter(|workflow| workflow.status != "completed") {
-        let _ = writeln!(out, "  workflow {} {} {}", workflow.name, style.yellow(&workflow.status), workflow.error);
-    }
-}
-
-fn clip(text: &str, width: usize, style: Style) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let end = if style.unicode { "…" } else { "~" };
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}{end}")
-}
-
-/// Sentences about what the numbers mean, where that is easily misread.
-fn remarks(out: &mut String, summary: &Summary, style: Style) {
-    let mut say = |text: String| {
-        let _ = writeln!(out, "  {}", style.yellow(&text));
-    };
-    if let Some(asked) = summary.asked_rate_per_s {
-        let reached = summary.totals.rate_per_s;
-        if reached < asked * 0.99 && summary.totals.requests > 0 {
-            let dropped = percent(share(summary.iterations.dropped, summary.iterations.due));
-            say(format!("asked {}/s, reached {}/s, dropped {dropped}", rate(asked), rate(reached)));
+    let mut line = Flow::labelled(style, "iterations");
+    line.push(vec![Piece::plain(format!("{} completed", grouped(rounds.completed)))]);
+    for (count, word) in [(rounds.interrupted, "interrupted"), (rounds.dropped, "dropped")] {
+        if count > 0 {
+            line.push(vec![Piece::new(Tone::Warn, format!("{} {word}", grouped(count)))]);
         }
     }
-    if let (Some(latency), Some(service)) = (summary.latency_ms.p99, summary.service_ms.p99) {
-        if latency > service * 2.0 && latency > service + 1.0 {
-            say(format!(
-                "requests waited: p99 {} from due, of which the target took {}; it did not keep up with the rate",
-                time(latency),
-                time(service)
-            ));
-        }
+    line.push(vec![Piece::plain(format!("{} due", grouped(rounds.due)))]);
+    if let Some(wanted) = summary.asked_rate_per_s.filter(|_| rounds.dropped == 0) {
+        line.push(vec![Piece::plain(format!("asked {}/s", asked(wanted)))]);
     }
-    if summary.late_over_1ms_share > 0.01 && summary.generator != "ok" {
-        say(format!("{} of requests were sent over 1 ms late", percent(summary.late_over_1ms_share)));
+    line.write(out);
+}
+
+fn many_steps(summary: &Summary) -> bool {
+    summary.workflows.iter().any(|workflow| workflow.steps.len() > 1)
+}
+
+/// Where there is more than one, or one that lost something.
+fn workers(out: &mut String, summary: &Summary, style: Style) {
+    let workers = &summary.workers;
+    let bad = || workers.iter().filter(|worker| worker.state != "ok");
+    if workers.len() < 2 && bad().next().is_none() {
+        return;
     }
-    for event in &summary.events {
-        let _ = writeln!(out, "  {}", style.dim(&format!("{:.1}s {}: {}", event.at_s, event.kind, event.detail)));
+    let mut line = Flow::labelled(style, "workers");
+    line.push(vec![Piece::plain(format!("{} of {} ok", workers.len() - bad().count(), workers.len()))]);
+    for worker in bad() {
+        let name = Piece::plain(style.clean(&worker.name));
+        line.push(vec![name, Piece::new(Tone::Warn, style.clean(&worker.state))]);
+    }
+    line.write(out);
+}
+
+fn events(out: &mut String, summary: &Summary, style: Style) {
+    for (at, event) in summary.events.iter().take(EVENTS_MAX).enumerate() {
+        let mut line = Flow::labelled(style, if at == 0 { "events" } else { "" });
+        line.push(vec![Piece::plain(time(event.at_s * 1e3)), Piece::plain(style.clean(&event.kind))]);
+        style.clean(&event.detail).split_whitespace().for_each(|word| line.join(Piece::plain(word)));
+        line.write(out);
+    }
+    let more = summary.events.len().saturating_sub(EVENTS_MAX);
+    if more > 0 {
+        let mut line = Flow::labelled(style, "");
+        line.push(vec![Piece::new(
+            Tone::Faint,
+            format!("{} more in the JSON", counted(more as u64, "event")),
+        )]);
+        line.write(out);
     }
 }
 
-fn seconds(duration_s: f64) -> String {
-    format!("{duration_s:.1}s")
-}
-
-#[allow(clippy::cast_precision_loss, reason = "shown with fewer digits than f64 has")]
-fn to_f64(count: u64) -> f64 {
-    count as f64
-}
-
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { to_f64(part) / to_f64(whole) }
-}
+#[cfg(test)]
+mod tests;

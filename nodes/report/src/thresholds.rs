@@ -1,9 +1,13 @@
 //! Thresholds, judged once, on merged histograms. One that matched no sample fails: silence is no success.
 
+use std::time::Duration;
+
+use hyperscale_codec::Hist;
 use hyperscale_plan::{Comparison, Metric, Scope, Statistic, Step, Threshold};
 use hyperscale_stats::Cell;
 
 use crate::figures::rate;
+use crate::numbers::{percent, rate as number_rate, short_time};
 use crate::summarize::SummaryInput;
 use crate::summary::ThresholdSummary;
 
@@ -12,11 +16,11 @@ pub(crate) fn judge(threshold: &Threshold, input: &SummaryInput<'_>) -> Threshol
     let (cell, duration) = scope(&threshold.scope, input);
     let observed = observe(threshold.metric, &cell, duration);
     let passed = observed.is_some_and(|value| holds(threshold.comparison, value, threshold.limit));
-    let observed = observed.map_or_else(|| "no samples".to_owned(), |value| show(threshold.metric, value));
+    let observed = observed.map_or_else(|| "no samples".to_owned(), |value| shown(threshold, value));
     ThresholdSummary { expression: threshold.expression.clone(), passed, observed }
 }
 
-fn scope(scope: &Scope, input: &SummaryInput<'_>) -> (Cell, std::time::Duration) {
+fn scope(scope: &Scope, input: &SummaryInput<'_>) -> (Cell, Duration) {
     let mut sum = Cell::default();
     let mut duration = input.duration;
     for (at, workflow) in input.workflows.iter().enumerate() {
@@ -29,10 +33,16 @@ fn scope(scope: &Scope, input: &SummaryInput<'_>) -> (Cell, std::time::Duration)
             sum.merge(&workflow.cells.sum_of_steps());
             sum.dropped += workflow.cells.workflow().dropped;
         }
-        if matches!(scope, Scope::Workflow(wanted) if *wanted == at) {
+        // A rate within one workflow is over the time that workflow ran.
+        let within = match scope {
+            Scope::All => None,
+            Scope::Workflow(wanted) => Some(*wanted),
+            Scope::Step { workflow, .. } => *workflow,
+        };
+        if within == Some(at) {
             duration = workflow.duration;
         }
-        let Scope::Step { workflow: within, name } = scope else { continue };
+        let Scope::Step { name, .. } = scope else { continue };
         if within.is_some_and(|wanted| wanted != at) {
             continue;
         }
@@ -44,8 +54,8 @@ fn scope(scope: &Scope, input: &SummaryInput<'_>) -> (Cell, std::time::Duration)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "thresholds are written with fewer digits than f64 has")]
-fn observe(metric: Metric, cell: &Cell, duration: std::time::Duration) -> Option<f64> {
-    let of = |hist: &hyperscale_codec::Hist, statistic: Statistic| match statistic {
+fn observe(metric: Metric, cell: &Cell, duration: Duration) -> Option<f64> {
+    let of = |hist: &Hist, statistic: Statistic| match statistic {
         Statistic::Min => hist.min().map(|ns| ns as f64),
         Statistic::Max => hist.max().map(|ns| ns as f64),
         Statistic::Mean => hist.mean_ns(),
@@ -76,11 +86,37 @@ fn holds(comparison: Comparison, value: f64, limit: f64) -> bool {
     }
 }
 
-fn show(metric: Metric, value: f64) -> String {
-    match metric {
-        Metric::Latency(_) | Metric::Service(_) | Metric::Lateness(_) => format!("{:.3}ms", value / 1e6),
-        Metric::ErrorRate => format!("{:.3}%", value * 100.0),
-        Metric::RatePerS => format!("{value:.1}/s"),
-        Metric::Errors | Metric::Requests | Metric::Dropped => format!("{value:.0}"),
+/// With three significant digits, or with all where those would read like the limit itself.
+fn shown(threshold: &Threshold, value: f64) -> String {
+    let short = short(threshold.metric, value);
+    if value.total_cmp(&threshold.limit).is_ne() && short == self::short(threshold.metric, threshold.limit) {
+        exact(threshold.metric, value)
+    } else {
+        short
     }
 }
+
+fn short(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::Latency(_) | Metric::Service(_) | Metric::Lateness(_) => short_time(value / 1e6),
+        Metric::ErrorRate => percent(value),
+        Metric::RatePerS => format!("{}/s", number_rate(value)),
+        Metric::Errors | Metric::Requests | Metric::Dropped => count(value),
+    }
+}
+
+fn exact(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::Latency(_) | Metric::Service(_) | Metric::Lateness(_) => format!("{}ms", value.round() / 1e6),
+        Metric::ErrorRate => format!("{:.6}%", value * 100.0),
+        Metric::RatePerS => format!("{value:.3}/s"),
+        Metric::Errors | Metric::Requests | Metric::Dropped => count(value),
+    }
+}
+
+fn count(value: f64) -> String {
+    format!("{value:.0}")
+}
+
+#[cfg(test)]
+mod tests;

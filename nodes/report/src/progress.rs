@@ -1,0 +1,93 @@
+//! The line a running job prints each second.
+
+use std::fmt::Write as _;
+
+use hyperscale_codec::messages::JobStatusPush;
+
+use crate::numbers::{grouped, ms, rate, short_time};
+use crate::style::{Style, Tone};
+
+/// Lateness from which a line mentions it: the user should not learn only at the end that requests wait.
+const LATE_NS: u64 = 1_000_000;
+
+/// One window's figures: `12s 4,031/s p99 8.1ms err 0 in-flight 26`.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn progress_line(push: &JobStatusPush, style: Style) -> String {
+    let at = if push.to_ms.is_multiple_of(1000) {
+        format!("{}s", push.to_ms / 1000)
+    } else {
+        format!("{:.1}s", push.to_ms as f64 / 1e3)
+    };
+    let window_ms = push.to_ms.saturating_sub(push.from_ms).max(1);
+    let per_s = format!("{}/s", rate(push.requests as f64 * 1e3 / window_ms as f64));
+    let p99 = if push.p99_ns == 0 { "n/a".to_owned() } else { short_time(ms(push.p99_ns)) };
+    let errors = format!("err {}", grouped(push.errors));
+    let errors = style.paint(if push.errors > 0 { Tone::Bad } else { Tone::Plain }, &errors);
+    let per_s = style.paint(Tone::Strong, &per_s);
+    let mut line = format!("{at} {per_s} p99 {p99} {errors} in-flight {}", grouped(push.in_flight));
+    // A string takes everything that is written to it.
+    if push.dropped > 0 {
+        let dropped = format!("dropped {}", grouped(push.dropped));
+        let _ = write!(line, " {}", style.paint(Tone::Warn, &dropped));
+    }
+    if push.lateness_p99_ns > LATE_NS {
+        let late = format!("lateness p99 {}", short_time(ms(push.lateness_p99_ns)));
+        let _ = write!(line, " {}", style.paint(Tone::Warn, &late));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second() -> JobStatusPush {
+        JobStatusPush {
+            job: [0; 16],
+            fence_token: 1,
+            seq: 1,
+            state: 4,
+            from_ms: 11_000,
+            to_ms: 12_000,
+            requests: 4_031,
+            errors: 0,
+            dropped: 0,
+            bytes_in: 0,
+            p50_ns: 0,
+            p99_ns: 8_100_000,
+            max_ns: 0,
+            lateness_p99_ns: 40_000,
+            total_requests: 0,
+            total_errors: 0,
+            in_flight: 26,
+            events: Vec::new(),
+            latency: None,
+        }
+    }
+
+    #[test]
+    fn a_good_second_is_one_short_line() {
+        assert_eq!(progress_line(&second(), Style::plain()), "12s 4,031/s p99 8.1ms err 0 in-flight 26");
+    }
+
+    #[test]
+    fn drops_and_lateness_are_mentioned() {
+        let bad = JobStatusPush { dropped: 1_200, lateness_p99_ns: 3_000_000, errors: 7, ..second() };
+        assert_eq!(
+            progress_line(&bad, Style::plain()),
+            "12s 4,031/s p99 8.1ms err 7 in-flight 26 dropped 1,200 lateness p99 3ms"
+        );
+        assert!(
+            progress_line(&bad, Style { color: true, ..Style::plain() }).contains("\x1b[1;31merr 7\x1b[0m")
+        );
+    }
+
+    #[test]
+    fn a_silent_or_short_window_divides_by_nothing() {
+        let silent = JobStatusPush { from_ms: 0, to_ms: 0, requests: 0, p99_ns: 0, in_flight: 0, ..second() };
+        assert_eq!(progress_line(&silent, Style::plain()), "0s 0/s p99 n/a err 0 in-flight 0");
+        let half = JobStatusPush { to_ms: 500, requests: 10, ..silent };
+        assert_eq!(progress_line(&half, Style::plain()), "0.5s 20.0/s p99 n/a err 0 in-flight 0");
+    }
+}
