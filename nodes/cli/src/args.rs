@@ -30,8 +30,11 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// A plan file (ends with .toml) or a URL (http://HOST[:PORT]/PATH)
-    #[arg(value_name = "PLAN.toml | URL")]
-    pub(crate) what: String,
+    #[arg(value_name = "PLAN.toml | URL", required_unless_present = "demo", conflicts_with = "demo")]
+    pub(crate) what: Option<String>,
+    /// Start a built-in target on a free port of this machine and aim at it
+    #[arg(long)]
+    pub(crate) demo: bool,
     /// Virtual users, and so connections, at once [default: 50]
     #[arg(short = 'c', long, env = "HYPERSCALE_VUS", value_parser = vus, help_heading = "Load", allow_hyphen_values = true)]
     pub(crate) vus: Option<u32>,

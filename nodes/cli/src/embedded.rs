@@ -2,7 +2,7 @@
 //! cores as a fleet of many hosts. Their cores share the first shard; every shard drives load.
 
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use hyperscale_client::{ClientConfig, Local, Notice};
@@ -16,8 +16,6 @@ use hyperscale_runtime::signals::{Signal, Signals};
 use hyperscale_runtime::{Shard, ShardOptions, Shards, StopReason, TaskKind, clock, entropy};
 use hyperscale_worker::WorkerConfig;
 use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use crate::exit::Failure;
 
@@ -48,23 +46,20 @@ struct Ends {
     core: OnceTake<CoreMail>,
     shards: Vec<OnceTake<ShardMail>>,
     told: mpsc::Sender<Told>,
-    started: AtomicUsize,
 }
 
 /// A value that one shard takes.
-struct OnceTake<T>(OnceLock<crossbeam_queue::ArrayQueue<T>>);
+pub(crate) struct OnceTake<T>(crossbeam_queue::ArrayQueue<T>);
 
 impl<T> OnceTake<T> {
-    fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         let queue = crossbeam_queue::ArrayQueue::new(1);
         let _has_room = queue.push(value);
-        let once = OnceLock::new();
-        let _is_new = once.set(queue);
-        Self(once)
+        Self(queue)
     }
 
-    fn take(&self) -> Option<T> {
-        self.0.get().and_then(crossbeam_queue::ArrayQueue::pop)
+    pub(crate) fn take(&self) -> Option<T> {
+        self.0.pop()
     }
 }
 
@@ -84,7 +79,6 @@ pub(crate) fn start(setup: Setup) -> Result<(Shards<()>, mpsc::Receiver<Told>), 
         core: OnceTake::new(core),
         shards: shards.into_iter().map(OnceTake::new).collect(),
         told,
-        started: AtomicUsize::new(0),
     });
     let setup = Arc::new(setup);
     let shards = hyperscale_runtime::start(&options, move |shard| {
@@ -103,7 +97,6 @@ pub(crate) fn start(setup: Setup) -> Result<(Shards<()>, mpsc::Receiver<Told>), 
 async fn body(shard: &Shard, ends: &Ends, setup: &Setup) -> Result<(), String> {
     let mail = ends.shards.get(usize::from(shard.id())).and_then(OnceTake::take).ok_or("a shard started twice")?;
     let options = LoadOptions { busy_poll: setup.busy_poll, ..LoadOptions::default() };
-    ends.started.fetch_add(1, Ordering::Relaxed);
     if shard.id() != 0 {
         hyperscale_worker_driver::run_shard(shard, mail, options).await;
         return Ok(());

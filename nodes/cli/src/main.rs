@@ -5,7 +5,9 @@ mod args;
 mod commands;
 mod embedded;
 mod exit;
+mod output;
 mod screen;
+mod serving;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! `hyperscale run`: a plan or a URL, driven by the embedded fleet.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -10,24 +11,31 @@ use hyperscale_client::Notice;
 use hyperscale_codec::messages::{JobFinalResult, JobSubmit};
 use hyperscale_plan::{KeepAlive, Load, Loaded, Plan, RunFlags, from_flags};
 use hyperscale_report::{Style, Summary, progress_line, render};
-use hyperscale_runtime::{StopReason, entropy, preflight};
+use hyperscale_runtime::{StopReason, clock, entropy, preflight};
+use hyperscale_target::TargetConfig;
 
-use crate::args::{Cores, Run};
+use crate::args::Run;
 use crate::commands::plan_file;
+use crate::commands::target::cores;
 use crate::embedded::{self, Setup, Told};
 use crate::exit::{Failure, INTERRUPTED, THRESHOLD};
+use crate::output::Outputs;
 use crate::screen;
+use crate::serving::{self, Serving};
 
 /// The fleet's parts end within milliseconds; past this something is stuck.
 const DRAIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &Run) -> Result<ExitCode, Failure> {
-    let loaded = loaded(args)?;
-    let cores = cores(args.cores.as_ref())?;
+    let mut cores = cores(args.cores.as_ref())?;
+    let demo = args.demo.then(|| start_demo(&mut cores)).transpose()?;
+    let url = demo.as_ref().map(|serving| format!("http://{}/", serving.addr));
+    let what = url.or_else(|| args.what.clone()).unwrap_or_default();
+    let loaded = loaded(args, &what)?;
     let vus = connections(&loaded.plan);
     preflight::check_host(cores.len()).map_err(Failure::could_not_run)?;
     preflight::check_files(u64::from(vus), cores.len()).map_err(Failure::could_not_run)?;
-    let mut outputs = Outputs::open(args)?;
+    let mut outputs = Outputs::open(args.json.as_deref(), args.hlog.as_deref())?;
     let submit = JobSubmit {
         plan: loaded.text.text,
         plan_sha256: loaded.text.sha256,
@@ -45,6 +53,10 @@ pub(crate) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let drained = shards.join(DRAIN);
     let code = conclude(end, args, outputs)?;
     drained.map_err(Failure::could_not_run)?;
+    if let Some(serving) = demo {
+        serving.shards.stop().request(StopReason::Asked("the run has ended".to_owned()));
+        serving.shards.join(DRAIN).map_err(Failure::could_not_run)?;
+    }
     Ok(code)
 }
 
@@ -57,14 +69,16 @@ enum Ending {
 
 fn follow(hear: &mpsc::Receiver<Told>, args: &Run, outputs: &mut Outputs) -> Ending {
     let style = Style { color: false, unicode: screen::unicode(), ..Style::default() };
-    let mut interrupted = false;
+    let (mut interrupted, mut started) = (false, None);
     let say = |line: &str| {
         let _nobody_listens = writeln!(std::io::stderr(), "{line}");
     };
     loop {
         match hear.recv() {
             Ok(Told::Job(Notice::Window(push))) => {
-                outputs.window(&push);
+                let now = clock::wall_clock().unix_ms;
+                let began = *started.get_or_insert(now.saturating_sub(push.to_ms));
+                outputs.window(&push, began);
                 if !args.quiet {
                     say(&progress_line(&push, style));
                 }
@@ -90,7 +104,7 @@ fn conclude(end: Ending, args: &Run, outputs: Outputs) -> Result<ExitCode, Failu
     };
     let summary = Summary::from_json(&result.summary)
         .map_err(|error| Failure::could_not_run(format!("the summary could not be read: {error}")))?;
-    if args.json.as_deref() != Some("-") {
+    if !outputs.is_json_on_stdout() {
         let style =
             Style { color: screen::color(args.no_color), unicode: screen::unicode(), ..Style::default() };
         let _reader_gone = std::io::stdout().write_all(render(&summary, style).as_bytes());
@@ -113,14 +127,21 @@ fn code(summary: &Summary, interrupted: bool) -> ExitCode {
     }
 }
 
-fn loaded(args: &Run) -> Result<Loaded, Failure> {
-    let path = Path::new(&args.what);
-    let is_plan = !args.what.contains("://") && (path.extension().is_some_and(|end| end == "toml") || path.exists());
+/// The demo's target takes the last core, so that it and the generator share none where there are two.
+fn start_demo(cores: &mut Vec<usize>) -> Result<Serving, Failure> {
+    let own = if cores.len() > 1 { cores.pop() } else { cores.last().copied() };
+    let config = TargetConfig { body_bytes: 256, ..TargetConfig::default() };
+    serving::start(SocketAddr::from(([127, 0, 0, 1], 0)), own.as_slice(), config, false)
+}
+
+fn loaded(args: &Run, what: &str) -> Result<Loaded, Failure> {
+    let path = Path::new(what);
+    let is_plan = !what.contains("://") && (path.extension().is_some_and(|end| end == "toml") || path.exists());
     if !is_plan {
         if !args.set.is_empty() {
             return Err(Failure::usage("--set fills in a plan; a URL has nothing to fill in"));
         }
-        return from_flags(&flags(args)?).map_err(Failure::usage);
+        return from_flags(&flags(args, what)?).map_err(Failure::usage);
     }
     let beside = [
         ("-c", args.vus.is_some()),
@@ -136,12 +157,12 @@ fn loaded(args: &Run) -> Result<Loaded, Failure> {
         ("--disable-keepalive", args.disable_keepalive),
     ];
     if let Some((flag, _)) = beside.iter().find(|(_, given)| *given) {
-        return Err(Failure::usage(format!("{flag} goes with a URL; a plan says it itself ({})", args.what)));
+        return Err(Failure::usage(format!("{flag} goes with a URL; a plan says it itself ({what})")));
     }
     plan_file::load(path, &args.set)
 }
 
-fn flags(args: &Run) -> Result<RunFlags, Failure> {
+fn flags(args: &Run, what: &str) -> Result<RunFlags, Failure> {
     let body = match args.body.as_deref() {
         None => None,
         Some(text) => Some(match text.strip_prefix('@') {
@@ -150,7 +171,7 @@ fn flags(args: &Run) -> Result<RunFlags, Failure> {
         }),
     };
     Ok(RunFlags {
-        url: args.what.clone(),
+        url: what.to_owned(),
         vus: args.vus,
         duration: args.duration,
         requests: args.requests,
@@ -166,16 +187,6 @@ fn flags(args: &Run) -> Result<RunFlags, Failure> {
     })
 }
 
-fn cores(chosen: Option<&Cores>) -> Result<Vec<usize>, Failure> {
-    match chosen {
-        Some(Cores(cores)) => {
-            preflight::check_cores(cores).map_err(|error| Failure::usage(format!("--cores: {error}")))?;
-            Ok(cores.clone())
-        }
-        None => Ok(preflight::allowed_cores()),
-    }
-}
-
 /// Connections at once, at most: the widest moment of all workflows together.
 fn connections(plan: &Plan) -> u32 {
     let widest = plan.workflows.iter().map(|workflow| match &workflow.load {
@@ -183,42 +194,4 @@ fn connections(plan: &Plan) -> u32 {
         Load::Open(open) => open.max_vus,
     });
     widest.fold(0, u32::saturating_add)
-}
-
-/// Files that are checked before the load starts and written at its end.
-struct Outputs {
-    json: Option<JsonOutput>,
-}
-
-struct JsonOutput {
-    path: String,
-    file: Option<std::fs::File>,
-}
-
-impl Outputs {
-    fn open(args: &Run) -> Result<Self, Failure> {
-        let json = match args.json.as_deref() {
-            None => None,
-            Some("-") => Some(JsonOutput { path: "-".to_owned(), file: None }),
-            Some(path) => {
-                let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
-                let file = file.map_err(|error| {
-                    Failure::usage(format!("--json {path}: {error}; name a file that can be written"))
-                })?;
-                Some(JsonOutput { path: path.to_owned(), file: Some(file) })
-            }
-        };
-        Ok(Self { json })
-    }
-
-    fn window(&mut self, _push: &hyperscale_codec::messages::JobStatusPush) {}
-
-    fn finish(self, _summary: &Summary, result: &JobFinalResult) -> Result<(), Failure> {
-        let Some(JsonOutput { path, file }) = self.json else { return Ok(()) };
-        let written = match file {
-            None => writeln!(std::io::stdout(), "{}", result.summary),
-            Some(mut file) => file.set_len(0).and_then(|()| writeln!(file, "{}", result.summary)),
-        };
-        written.map_err(|error| Failure::could_not_run(format!("--json {path}: {error}")))
-    }
 }
