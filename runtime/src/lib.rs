@@ -2,6 +2,44 @@
 //!
 //! A node starts its [`Shard`]s with [`start`]; each runs one body. On a shard, [`NodeDriver`] carries a core's frames,
 //! timers and effects. Nothing here decides anything about jobs or load.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use hyperscale_codec::{NodeId, Role};
+//! use hyperscale_core::{Core, Effects, Event, Instant};
+//! use hyperscale_runtime::{NodeConfig, NodeDriver, ShardOptions, StopReason, entropy, signals, start};
+//!
+//! /// A core that does nothing.
+//! struct Idle;
+//! enum Command {}
+//!
+//! impl Core for Idle {
+//!     type Local = ();
+//!     type Command = Command;
+//!     fn handle(&mut self, _now: Instant, _event: Event<'_, ()>, _effects: &mut Effects<Command>) {}
+//!     fn next_deadline(&self) -> Option<Instant> {
+//!         None
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! signals::block()?;
+//! let id = NodeId(entropy::unique()?);
+//! let shards = start(&[ShardOptions::default()], move |shard| async move {
+//!     let mut config = NodeConfig::new(Role::Gate, id, "gate-1");
+//!     config.listen = Some(([127, 0, 0, 1], 7000).into());
+//!     let node = match NodeDriver::start(&shard, config, Idle, |command, _cx| match command {}) {
+//!         Ok(node) => node,
+//!         Err(error) => return shard.stop().request(StopReason::Asked(error.to_string())),
+//!     };
+//!     shard.stopping().await;
+//!     node.stop().await;
+//! })?;
+//! shards.join(Duration::from_secs(10))?;
+//! # Ok(())
+//! # }
+//! ```
 #![warn(missing_docs)]
 
 mod bell;

@@ -147,7 +147,8 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Whether this user may lock the memory of so many executors. Root may lock any amount.
+/// Whether this user may lock the memory of so many executors. Root's memory is not counted, but the runtime wants the
+/// limit of one executor from it too.
 ///
 /// # Errors
 /// [`PreflightError::Memlock`].
@@ -155,7 +156,7 @@ pub fn check_memlock(shards: usize) -> Result<(), PreflightError> {
     // SAFETY: takes nothing, changes nothing.
     let root = unsafe { libc::geteuid() } == 0;
     let (limit, _hard) = limits(libc::RLIMIT_MEMLOCK);
-    if root { Ok(()) } else { memlock_fits(shards, limit) }
+    memlock_fits(if root { shards.min(1) } else { shards }, limit)
 }
 
 fn memlock_fits(shards: usize, limit: u64) -> Result<(), PreflightError> {

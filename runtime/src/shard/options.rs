@@ -66,9 +66,9 @@ pub enum StartError {
     /// More than shard ids can name.
     #[error("{0} shards; at most 1024 fit one node")]
     TooMany(usize),
-    /// A CPU that the process may not use.
+    /// The host does not allow it: a CPU, or the memory to lock.
     #[error(transparent)]
-    Cores(#[from] PreflightError),
+    Preflight(#[from] PreflightError),
     /// The system gave no thread.
     #[error("shard {shard}: no thread could be started: {source}")]
     Thread {

@@ -201,8 +201,9 @@ fn make(shard: u16, options: &ShardOptions) -> Result<LocalExecutor, StartError>
     if let Some(spin) = options.busy_poll {
         builder = builder.spin_before_park(spin);
     }
-    builder.make().map_err(|error: GlommioError<()>| {
-        let errno = error.raw_os_error();
-        StartError::Executor { shard, message: error.to_string(), errno }
+    builder.make().map_err(|error: GlommioError<()>| match preflight::check_memlock(1) {
+        // The executor refuses too small a limit in words of its own.
+        Err(refused) => StartError::Preflight(refused),
+        Ok(()) => StartError::Executor { shard, message: error.to_string(), errno: error.raw_os_error() },
     })
 }

@@ -1,4 +1,4 @@
-//! 0.10 descriptors.
+//! 0.10 descriptors and locked memory.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,20 +6,38 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use hyperscale_runtime::tcp::bind;
+use hyperscale_runtime::{preflight, start};
 
 use crate::support::*;
 
-/// Sets the soft limit of open files; gives the one before.
-fn limit_files(soft: u64) -> u64 {
+/// Sets a soft limit; gives the one before.
+fn limit(resource: libc::__rlimit_resource_t, soft: u64) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for the write, and then for the read.
     unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+        assert_eq!(libc::getrlimit(resource, &raw mut limit), 0);
         let before = limit.rlim_cur;
         limit.rlim_cur = soft.min(limit.rlim_max);
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+        assert_eq!(libc::setrlimit(resource, &raw const limit), 0);
         before
     }
+}
+
+fn limit_files(soft: u64) -> u64 {
+    limit(libc::RLIMIT_NOFILE, soft)
+}
+
+#[test]
+fn too_little_locked_memory_is_refused_with_what_to_do() {
+    let _watch = watch("too_little_locked_memory_is_refused_with_what_to_do");
+    let before = limit(libc::RLIMIT_MEMLOCK, 64 << 10);
+    let checked = preflight::check_memlock(2);
+    let started = start(&options(2), |shard| async move { shard.id() }).map(drop);
+    limit(libc::RLIMIT_MEMLOCK, before);
+    for refused in [checked.unwrap_err().to_string(), started.unwrap_err().to_string()] {
+        assert!(refused.contains("raise `ulimit -l` or systemd `LimitMEMLOCK=`"), "{refused}");
+    }
+    assert_eq!(run(1, |shard| async move { shard.id() }), Ok(vec![0]));
 }
 
 #[test]
