@@ -37,7 +37,7 @@ pub(super) fn distribution(out: &mut String, summary: &Summary, style: Style) {
         out.push_str(&format!(
             " {label:>BOUND$} {}{}{pad}  {:>counts$}{part:>SHARE$}\n",
             style.paint(Tone::Faint, edge),
-            style.paint(Tone::Good, &drawn),
+            drawn,
             grouped(bar.count),
         ));
     }

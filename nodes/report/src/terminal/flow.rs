@@ -98,7 +98,18 @@ impl Flow {
 
 /// A sentence behind a mark, broken between words.
 pub(super) fn sentence(out: &mut String, style: Style, tone: Tone, text: &str) {
-    let mut line = Flow { style, label: " ! ".to_owned(), gap: 1, indent: 3, items: Vec::new() };
-    text.split_whitespace().for_each(|word| line.join(Piece::new(tone, word)));
-    line.write(out);
+    let mut line = String::from(" !");
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && columns(&line) + 1 + columns(word) > style.width {
+            out.push_str(&style.paint(tone, &line));
+            out.push('\n');
+            line = String::from("  ");
+        }
+        line.push(' ');
+        line.push_str(word);
+        empty = false;
+    }
+    out.push_str(&style.paint(tone, &line));
+    out.push('\n');
 }
