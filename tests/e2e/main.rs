@@ -39,9 +39,12 @@ fn summary(output: &Output) -> Value {
 fn assert_adds_up(summary: &Value) {
     let number = |value: &Value| value.as_u64().unwrap();
     let requests = number(&summary["totals"]["requests"]);
-    let sum = |list: &Value, of: &str| list.as_array().unwrap().iter().map(|item| number(&item["totals"][of])).sum::<u64>();
+    let sum = |list: &Value, of: &str| {
+        list.as_array().unwrap().iter().map(|item| number(&item["totals"][of])).sum::<u64>()
+    };
     assert_eq!(sum(&summary["workflows"], "requests"), requests);
-    let steps = summary["workflows"].as_array().unwrap().iter().map(|workflow| sum(&workflow["steps"], "requests"));
+    let steps =
+        summary["workflows"].as_array().unwrap().iter().map(|workflow| sum(&workflow["steps"], "requests"));
     assert_eq!(steps.sum::<u64>(), requests);
     let errors: u64 = summary["errors"].as_object().unwrap().values().map(number).sum();
     assert_eq!(errors, number(&summary["totals"]["errors"]));
@@ -72,7 +75,10 @@ fn a_timed_run_reports_what_the_server_answered_but_for_what_was_in_flight() {
     let (reported, cancelled) =
         (summary["totals"]["requests"].as_u64().unwrap(), summary["totals"]["cancelled"].as_u64().unwrap());
     let served = server.served();
-    assert!(reported <= served && served <= reported + cancelled, "{reported} + {cancelled} against {served}");
+    assert!(
+        reported <= served && served <= reported + cancelled,
+        "{reported} + {cancelled} against {served}"
+    );
     assert!(cancelled <= 4);
 }
 

@@ -155,7 +155,8 @@ impl Fleet {
     pub(crate) fn crash_worker(&mut self, worker: usize) {
         self.workers[worker] = None;
         let node = FIRST_WORKER + worker;
-        let cut: Vec<LinkId> = self.links.iter().filter(|(_, end)| end.0 == node).map(|(link, _)| *link).collect();
+        let cut: Vec<LinkId> =
+            self.links.iter().filter(|(_, end)| end.0 == node).map(|(link, _)| *link).collect();
         for link in cut {
             let (_, other, peer) = self.links[&link];
             self.post(peer, Mail::Down { link: other });
@@ -171,7 +172,11 @@ impl Fleet {
     pub(crate) fn run_until_finished(&mut self) {
         let end = self.now + Duration::from_secs(120);
         while !self.notices.iter().any(|notice| matches!(notice, Notice::Finished(_))) {
-            assert!(self.step(end), "nothing is left to happen, and the job has not ended: {:?}", self.notices);
+            assert!(
+                self.step(end),
+                "nothing is left to happen, and the job has not ended: {:?}",
+                self.notices
+            );
         }
         // Acknowledgements settle; nothing new is told.
         self.run_for_ms(1_000);
@@ -328,7 +333,8 @@ impl Fleet {
         for command in commands {
             match command {
                 hyperscale_worker::Command::Order { shard, order } => {
-                    let reports = self.shards.get_mut(&(worker, shard.0)).unwrap().order(shard, self.now, order);
+                    let reports =
+                        self.shards.get_mut(&(worker, shard.0)).unwrap().order(shard, self.now, order);
                     for report in reports {
                         self.worker_event(worker, Event::Local(hyperscale_worker::Local::Report(report)));
                     }
@@ -340,7 +346,10 @@ impl Fleet {
                         port: at.port,
                     });
                     let result = Ok(origins.collect());
-                    self.worker_event(worker, Event::Local(hyperscale_worker::Local::Resolved { key, result }));
+                    self.worker_event(
+                        worker,
+                        Event::Local(hyperscale_worker::Local::Resolved { key, result }),
+                    );
                 }
             }
         }

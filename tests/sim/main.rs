@@ -1,6 +1,13 @@
 //! The fleet in virtual time: the production cores of gate, manager, worker and client in one thread, joined by a
 //! network of queues. Load shards are replaced by ones that record a known number of requests a window.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod fleet;
 mod shards;
@@ -58,7 +65,8 @@ fn summary(fleet: &Fleet) -> Summary {
 /// What must hold of every report.
 fn assert_adds_up(summary: &Summary) {
     let of_workflows: u64 = summary.workflows.iter().map(|workflow| workflow.totals.requests).sum();
-    let of_steps: u64 = summary.workflows.iter().flat_map(|w| &w.steps).map(|step| step.totals.requests).sum();
+    let of_steps: u64 =
+        summary.workflows.iter().flat_map(|w| &w.steps).map(|step| step.totals.requests).sum();
     let of_workers: u64 = summary.workers.iter().map(|worker| worker.requests).sum();
     let of_errors: u64 = summary.errors.values().sum();
     let requests = summary.totals.requests;

@@ -57,7 +57,9 @@ impl FakeShard {
                 running.next_window = u32::try_from(at.since(job_start).as_secs()).unwrap();
                 Vec::new()
             }
-            Order::Cancel { key, .. } => self.end(shard, now, key, WorkflowState::Cancelled).into_iter().collect(),
+            Order::Cancel { key, .. } => {
+                self.end(shard, now, key, WorkflowState::Cancelled).into_iter().collect()
+            }
             Order::Release { .. } | Order::Recycle { .. } | Order::Grant { .. } | Order::Stop => Vec::new(),
             Order::Donate { key, to } => vec![Report::Donated { key, shard, to, iterations: 0 }],
         }

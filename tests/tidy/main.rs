@@ -8,7 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What a pure crate may not reach, even through others.
-const IMPURE: [&str; 8] = ["glommio-ng", "glommio", "tokio", "mio", "socket2", "io-uring", "redb", "hyperscale-runtime"];
+const IMPURE: [&str; 8] =
+    ["glommio-ng", "glommio", "tokio", "mio", "socket2", "io-uring", "redb", "hyperscale-runtime"];
 
 struct Graph {
     names: BTreeMap<String, String>,
@@ -66,7 +67,10 @@ impl Graph {
 #[test]
 fn every_crate_of_the_workspace_says_its_layer() {
     let graph = graph();
-    let silent = graph.names.iter().filter(|(id, name)| name.starts_with("hyperscale-") && !graph.ours.contains_key(*id));
+    let silent = graph
+        .names
+        .iter()
+        .filter(|(id, name)| name.starts_with("hyperscale-") && !graph.ours.contains_key(*id));
     assert_eq!(silent.map(|(_, name)| name).collect::<Vec<_>>(), Vec::<&String>::new());
     assert!(graph.ours.len() > 15, "the graph was not read: {}", graph.ours.len());
 }
@@ -77,7 +81,12 @@ fn dependencies_point_down() {
     for (id, (layer, _)) in &graph.ours {
         for dependency in &graph.edges[id] {
             if let Some((below, _)) = graph.ours.get(dependency) {
-                assert!(below < layer, "{} (layer {layer}) needs {} (layer {below})", graph.names[id], graph.names[dependency]);
+                assert!(
+                    below < layer,
+                    "{} (layer {layer}) needs {} (layer {below})",
+                    graph.names[id],
+                    graph.names[dependency]
+                );
             }
         }
     }

@@ -163,7 +163,11 @@ fn count(text: &str) -> Result<u64, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = parse_rate(text).map_err(|error| error.to_string())?;
-    if rate > 0.0 && rate <= 10_000_000.0 { Ok(rate) } else { Err("a rate is above 0, at most 10,000,000/s".into()) }
+    if rate > 0.0 && rate <= 10_000_000.0 {
+        Ok(rate)
+    } else {
+        Err("a rate is above 0, at most 10,000,000/s".into())
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {

@@ -95,7 +95,8 @@ pub(crate) fn start(setup: Setup) -> Result<(Shards<()>, mpsc::Receiver<Told>), 
 }
 
 async fn body(shard: &Shard, ends: &Ends, setup: &Setup) -> Result<(), String> {
-    let mail = ends.shards.get(usize::from(shard.id())).and_then(OnceTake::take).ok_or("a shard started twice")?;
+    let mail =
+        ends.shards.get(usize::from(shard.id())).and_then(OnceTake::take).ok_or("a shard started twice")?;
     let options = LoadOptions { busy_poll: setup.busy_poll, ..LoadOptions::default() };
     if shard.id() != 0 {
         hyperscale_worker_driver::run_shard(shard, mail, options).await;
@@ -134,7 +135,8 @@ impl Fleet {
             wall,
             dispatch_wait: Duration::from_secs(30),
         };
-        let gate = hyperscale_gate_driver::start(shard, "gate", loopback, config).map_err(|e| e.to_string())?;
+        let gate =
+            hyperscale_gate_driver::start(shard, "gate", loopback, config).map_err(|e| e.to_string())?;
         let gate_addr = gate.addr().ok_or("the gate does not listen")?;
         let config = ManagerConfig {
             node: id()?,

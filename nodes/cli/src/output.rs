@@ -113,7 +113,9 @@ impl Outputs {
             let written = written.and_then(|()| begin(&mut file, &mut log, 0).map(|_| ()));
             let duration_ms = milliseconds(summary.duration_s);
             let written = written.and_then(|()| match log {
-                Some(log) => log.finish(duration_ms, &result.latency).map(|_| ()).map_err(|error| error.to_string()),
+                Some(log) => {
+                    log.finish(duration_ms, &result.latency).map(|_| ()).map_err(|error| error.to_string())
+                }
                 None => Ok(()),
             });
             let put = written.and_then(|()| pending.put().map_err(|error| error.to_string()));
@@ -146,7 +148,11 @@ fn begin<'a>(
     Ok(log.as_mut())
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration is positive and below 30 days")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a duration is positive and below 30 days"
+)]
 fn milliseconds(seconds: f64) -> u64 {
     (seconds.max(0.0) * 1000.0).round() as u64
 }

@@ -32,7 +32,8 @@ pub(crate) fn start(
         Failure::could_not_run(format!("listening on {addr}: {error}; name a free address of this host"))
     };
     let (addr, listening) = listen(addr, cores.len()).map_err(refused)?;
-    let listening: Arc<Vec<OnceTake<Listening>>> = Arc::new(listening.into_iter().map(OnceTake::new).collect());
+    let listening: Arc<Vec<OnceTake<Listening>>> =
+        Arc::new(listening.into_iter().map(OnceTake::new).collect());
     let counts = Counts::new(cores.len());
     let rows = counts.clone();
     let started = clock::now();
@@ -49,7 +50,11 @@ pub(crate) fn start(
             let served = run_responder(listening, &mut responder, CONNECTIONS_MAX, shard.stopping()).await;
             if let Err(error) = served {
                 let message = format!("the target could not serve: {error}");
-                shard.stop().request(StopReason::ServiceEnded { shard: shard.id(), task: "target".to_owned(), message });
+                shard.stop().request(StopReason::ServiceEnded {
+                    shard: shard.id(),
+                    task: "target".to_owned(),
+                    message,
+                });
             }
         }
     });

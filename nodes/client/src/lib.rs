@@ -241,10 +241,10 @@ impl Core for ClientCore {
             }
             Event::Frame { link, frame } => {
                 let mut scratch = std::mem::take(&mut self.scratch);
-                if let Some(kind) = frame.kind() {
-                    if let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects) {
-                        effects.command(Command::Notify(Notice::Failed { error: error.to_string() }));
-                    }
+                if let Some(kind) = frame.kind()
+                    && let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects)
+                {
+                    effects.command(Command::Notify(Notice::Failed { error: error.to_string() }));
                 }
                 self.scratch = scratch;
             }

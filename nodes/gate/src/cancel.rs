@@ -92,7 +92,11 @@ impl GateCore {
             job_id: id.to_bytes(),
             success: true,
             cancelled_workflow_count: job.cancelled_workflows,
-            error: if pending.is_empty() { String::new() } else { format!("pending: {}", pending.join(", ")) },
+            error: if pending.is_empty() {
+                String::new()
+            } else {
+                format!("pending: {}", pending.join(", "))
+            },
             state: job.state().to_wire(),
             per_dc: job
                 .datacenters

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedManagerPeerRegistration, DcFinalResult, ErrorReply, JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobProgress, JobSubmit,
-    ManagerPeerRegistration, ManagerPeerRegistrationResponse, StatsFinal, StatsSnapshot, StatsUpdate,
+    ArchivedManagerPeerRegistration, DcFinalResult, ErrorReply, JobCancelRequest, JobDispatchAck,
+    JobFinalResultAck, JobProgress, JobSubmit, ManagerPeerRegistration, ManagerPeerRegistrationResponse,
+    StatsFinal, StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{
     DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role, ShardId,
@@ -142,7 +143,9 @@ impl GateCore {
                 self.on_manager(link, &frame, frame.decode::<ManagerPeerRegistration>(scratch)?, effects);
             }
             Kind::JobDispatchAck => self.on_dispatch_ack(frame.decode::<JobDispatchAck>(scratch)?, effects),
-            Kind::JobProgress => self.on_progress(link, &frame, frame.decode::<JobProgress>(scratch)?, effects),
+            Kind::JobProgress => {
+                self.on_progress(link, &frame, frame.decode::<JobProgress>(scratch)?, effects)
+            }
             Kind::StatsUpdate => {
                 self.on_update(link, &frame, &frame.decode::<StatsUpdate>(scratch)?.0, effects);
             }

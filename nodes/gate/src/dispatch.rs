@@ -82,7 +82,8 @@ impl GateCore {
             }
             return;
         }
-        let refused = job.datacenters.iter().find(|(_, part)| part.attempt.0 == ack.attempt && part.outcome.is_none());
+        let refused =
+            job.datacenters.iter().find(|(_, part)| part.attempt.0 == ack.attempt && part.outcome.is_none());
         let Some(name) = refused.map(|(name, _)| name.clone()) else { return };
         let error = format!("datacenter {name} refused the job: {}", ack.error.as_str());
         self.end_part(id, &name, JobState::Failed, error, effects);
@@ -128,7 +129,8 @@ impl GateCore {
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.event(now, "manager_lost", format!("the manager of {name} is gone"));
             }
-            let error = format!("the manager of datacenter {name} is gone; what it last told is in the report");
+            let error =
+                format!("the manager of datacenter {name} is gone; what it last told is in the report");
             self.end_part(id, &name, JobState::Failed, error, effects);
         }
     }
@@ -145,7 +147,12 @@ impl GateCore {
             .collect();
         for id in late {
             let seconds = wait.as_secs();
-            self.finish(id, JobState::Failed, format!("no_datacenter: none had a worker within {seconds} s"), effects);
+            self.finish(
+                id,
+                JobState::Failed,
+                format!("no_datacenter: none had a worker within {seconds} s"),
+                effects,
+            );
         }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedDcFinalResult, DcFinalResult, DcFinalResultAck, JobFinalResult, JobState, StatsFinalAck, WorkerState,
+    ArchivedDcFinalResult, DcFinalResult, DcFinalResultAck, JobFinalResult, JobState, StatsFinalAck,
+    WorkerState,
 };
 use hyperscale_codec::{ErrorCode, Head, Hist, JobId, NodeId, RawFrame, WorkflowId, to_owned};
 use hyperscale_core::LinkId;
@@ -151,7 +152,11 @@ impl GateCore {
 
 fn all_latency(input: &SummaryInput<'_>) -> Hist {
     let mut all = Hist::new();
-    input.workflows.iter().flat_map(|workflow| workflow.cells.steps()).for_each(|cell| all.merge(&cell.latency));
+    input
+        .workflows
+        .iter()
+        .flat_map(|workflow| workflow.cells.steps())
+        .for_each(|cell| all.merge(&cell.latency));
     all
 }
 
@@ -218,7 +223,8 @@ fn workflow_state(job: &GateJob, id: WorkflowId) -> hyperscale_codec::messages::
         .filter(|told| told.workflow == id.0)
         .map(|told| WorkflowState::from_wire(told.state))
         .collect();
-    let worst = [WorkflowState::Failed, WorkflowState::Cancelled, WorkflowState::Skipped, WorkflowState::Running];
+    let worst =
+        [WorkflowState::Failed, WorkflowState::Cancelled, WorkflowState::Skipped, WorkflowState::Running];
     let found = worst.into_iter().find(|state| states.contains(state));
     found.or(states.first().copied()).unwrap_or(WorkflowState::Pending)
 }

@@ -26,7 +26,13 @@ impl GateCore {
         }
         let job = self.jobs.get_mut(&id).filter(|job| job.datacenters.values().any(|part| part.link == link));
         if job.is_none() {
-            refuse(effects, link, frame, ErrorCode::UnknownJob, format!("no job {id} runs on this connection"));
+            refuse(
+                effects,
+                link,
+                frame,
+                ErrorCode::UnknownJob,
+                format!("no job {id} runs on this connection"),
+            );
         }
         job
     }
@@ -107,7 +113,12 @@ impl GateCore {
     }
 }
 
-fn acknowledge(link: LinkId, frame: &RawFrame<'_>, columns: &ArchivedStatsColumns, effects: &mut GateEffects) {
+fn acknowledge(
+    link: LinkId,
+    frame: &RawFrame<'_>,
+    columns: &ArchivedStatsColumns,
+    effects: &mut GateEffects,
+) {
     if !frame.header.flags.contains(Flags::WANTS_REPLY) {
         return;
     }

@@ -33,7 +33,13 @@ impl GateCore {
         let text = submit.plan.as_str();
         let sha256: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         if sha256 != submit.plan_sha256 {
-            refuse(effects, link, frame, ErrorCode::Invalid, "plan_sha256 is not the plan's SHA-256".to_owned());
+            refuse(
+                effects,
+                link,
+                frame,
+                ErrorCode::Invalid,
+                "plan_sha256 is not the plan's SHA-256".to_owned(),
+            );
             return;
         }
         let plan = match hyperscale_plan::parse("plan", text) {

@@ -42,9 +42,8 @@ impl Dag {
 
     /// Pending workflows whose predecessors have all completed.
     pub fn ready(&self) -> impl Iterator<Item = usize> + '_ {
-        self.pending().filter(|&workflow| {
-            self.before(workflow).all(|state| state == WorkflowState::Completed)
-        })
+        self.pending()
+            .filter(|&workflow| self.before(workflow).all(|state| state == WorkflowState::Completed))
     }
 
     /// Marks as skipped what waits for something that will never complete; how many were marked.

@@ -131,14 +131,7 @@ mod tests {
     #[test]
     fn owners_equal_their_published_vectors() {
         let ring = three_nodes();
-        let vectors = [
-            (0, 2, 0),
-            (1, 3, 1),
-            (2, 3, 1),
-            (3, 2, 0),
-            (PATTERN, 2, 0),
-            (u128::MAX, 1, 0),
-        ];
+        let vectors = [(0, 2, 0), (1, 3, 1), (2, 3, 1), (3, 2, 0), (PATTERN, 2, 0), (u128::MAX, 1, 0)];
         for (job, node, shard) in vectors {
             let owner = Member { node: NodeId(node), shard: ShardId(shard) };
             assert_eq!(ring.owner(JobId(job)), Some(owner), "job {job:x}");

@@ -58,7 +58,8 @@ pub fn split(units: Units, weights: &[u32]) -> Result<Vec<Units>, SplitError> {
     let mut counts: Vec<u64> = weights.iter().map(|&weight| exact(weight) / total).collect();
     let given: u64 = counts.iter().sum();
     let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
-    by_remainder.sort_by_key(|&at| std::cmp::Reverse(weights.get(at).map_or(0, |&weight| exact(weight) % total)));
+    by_remainder
+        .sort_by_key(|&at| std::cmp::Reverse(weights.get(at).map_or(0, |&weight| exact(weight) % total)));
     let missing = usize::try_from(u64::from(count).saturating_sub(given)).unwrap_or(usize::MAX);
     for at in by_remainder.into_iter().take(missing) {
         if let Some(count) = counts.get_mut(at) {

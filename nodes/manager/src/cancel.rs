@@ -61,7 +61,11 @@ impl ManagerCore {
         let cut = told.in_flight_cut.to_native();
         if let Some(job) = self.jobs.get_mut(&id).filter(|_| cut > 0) {
             let ended = told.in_flight_ended.to_native();
-            job.event(now, "requests_cut", format!("{cut} requests in flight were cut, {ended} ended by themselves"));
+            job.event(
+                now,
+                "requests_cut",
+                format!("{cut} requests in flight were cut, {ended} ended by themselves"),
+            );
         }
     }
 }

@@ -101,7 +101,14 @@ impl ManagerCore {
         }
     }
 
-    fn on_link_up(&mut self, link: LinkId, role: Role, node: NodeId, dial: Option<DialId>, effects: &mut ManagerEffects) {
+    fn on_link_up(
+        &mut self,
+        link: LinkId,
+        role: Role,
+        node: NodeId,
+        dial: Option<DialId>,
+        effects: &mut ManagerEffects,
+    ) {
         if role != Role::Gate {
             return;
         }
@@ -188,10 +195,10 @@ impl ManagerCore {
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut ManagerEffects) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        if let Some(kind) = frame.kind() {
-            if let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects) {
-                refuse(effects, link, &frame, ErrorCode::Malformed, error.to_string());
-            }
+        if let Some(kind) = frame.kind()
+            && let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects)
+        {
+            refuse(effects, link, &frame, ErrorCode::Malformed, error.to_string());
         }
         self.scratch = scratch;
     }
@@ -208,11 +215,15 @@ impl ManagerCore {
             Kind::WorkerRegistration => {
                 self.on_worker(link, &frame, frame.decode::<WorkerRegistration>(scratch)?, effects);
             }
-            Kind::JobDispatch => self.on_dispatch(link, &frame, frame.decode::<JobDispatch>(scratch)?, effects),
+            Kind::JobDispatch => {
+                self.on_dispatch(link, &frame, frame.decode::<JobDispatch>(scratch)?, effects)
+            }
             Kind::WorkflowDispatchAck => {
                 self.on_workflow_ready(link, frame.decode::<WorkflowDispatchAck>(scratch)?, effects);
             }
-            Kind::StatsUpdate => self.on_update(link, &frame, &frame.decode::<StatsUpdate>(scratch)?.0, effects),
+            Kind::StatsUpdate => {
+                self.on_update(link, &frame, &frame.decode::<StatsUpdate>(scratch)?.0, effects)
+            }
             Kind::StatsSnapshot => {
                 self.on_snapshot(link, &frame, &frame.decode::<StatsSnapshot>(scratch)?.0, false, effects);
             }
@@ -273,7 +284,8 @@ impl ManagerCore {
 
     fn on_timer(&mut self, effects: &mut ManagerEffects) {
         let now = self.now;
-        let due: Vec<usize> = self.redial_at.iter().filter(|(_, at)| **at <= now).map(|(gate, _)| *gate).collect();
+        let due: Vec<usize> =
+            self.redial_at.iter().filter(|(_, at)| **at <= now).map(|(gate, _)| *gate).collect();
         due.into_iter().for_each(|gate| self.dial(gate, effects));
         self.flush_late_views(effects);
         self.start_without_late_workers(effects);
@@ -312,7 +324,9 @@ impl Core for ManagerCore {
         match event {
             Event::Frame { link, frame } => self.on_frame(link, frame, effects),
             Event::Local(Local::Committed(committed)) => self.on_committed(committed, effects),
-            Event::Local(Local::Start) => (0..self.config.gates.len()).for_each(|gate| self.dial(gate, effects)),
+            Event::Local(Local::Start) => {
+                (0..self.config.gates.len()).for_each(|gate| self.dial(gate, effects))
+            }
             Event::LinkUp { link, peer, dial } => {
                 self.on_link_up(link, peer.hello.role, peer.hello.node, dial, effects);
             }

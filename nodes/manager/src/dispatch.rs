@@ -91,7 +91,11 @@ impl ManagerCore {
             plan,
         };
         self.jobs.insert(id, job);
-        effects.command(Command::Propose(ManagerEntry::DcJobAccepted { job: id, fence_token: token, attempt }));
+        effects.command(Command::Propose(ManagerEntry::DcJobAccepted {
+            job: id,
+            fence_token: token,
+            attempt,
+        }));
     }
 
     pub(crate) fn on_accepted(&mut self, id: JobId, index: u64, effects: &mut ManagerEffects) {

@@ -30,7 +30,8 @@ impl ManagerCore {
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
-        let end = entry.started_at.map_or(now, |start| start + Duration::from_micros(told.duration_us.to_native()));
+        let end =
+            entry.started_at.map_or(now, |start| start + Duration::from_micros(told.duration_us.to_native()));
         let Some(share) = entry.shares.get_mut(&node).filter(|share| share.ended.is_none()) else { return };
         entry.last_end = entry.last_end.max(Some(end));
         share.ended = Some(WorkflowState::from_wire(told.outcome));
@@ -71,7 +72,8 @@ impl ManagerCore {
         let Some(job) = self.jobs.get(&id) else { return };
         let Some(outcome) = job.outcome else { return };
         let failed = job.workflows.iter().zip(&job.plan.workflows).find(|(entry, _)| !entry.error.is_empty());
-        let error = failed.map_or_else(String::new, |(entry, plan)| format!("workflow {}: {}", plan.name, entry.error));
+        let error = failed
+            .map_or_else(String::new, |(entry, plan)| format!("workflow {}: {}", plan.name, entry.error));
         let start = job.started_at;
         let workflows = job.workflows.iter().enumerate().map(|(at, entry)| {
             let from = entry.started_at.or(start).unwrap_or(job.accepted_at);

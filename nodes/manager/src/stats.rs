@@ -27,7 +27,13 @@ impl ManagerCore {
         }
         let node = self.workers.get(&link).map(|worker| worker.node);
         if node.is_none() || !self.jobs.contains_key(&id) {
-            refuse(effects, link, frame, ErrorCode::UnknownJob, format!("no job {id} runs on this connection"));
+            refuse(
+                effects,
+                link,
+                frame,
+                ErrorCode::UnknownJob,
+                format!("no job {id} runs on this connection"),
+            );
             return None;
         }
         Some((node?, id))
@@ -158,7 +164,12 @@ fn pass_up(job: &mut DcJob, manager: NodeId, effects: &mut ManagerEffects) {
     effects.send(job.gate_link, Head::default().job(id), &StatsUpdate(columns));
 }
 
-fn acknowledge(link: LinkId, frame: &RawFrame<'_>, columns: &ArchivedStatsColumns, effects: &mut ManagerEffects) {
+fn acknowledge(
+    link: LinkId,
+    frame: &RawFrame<'_>,
+    columns: &ArchivedStatsColumns,
+    effects: &mut ManagerEffects,
+) {
     if !frame.header.flags.contains(Flags::WANTS_REPLY) {
         return;
     }

@@ -33,7 +33,8 @@ impl ManagerCore {
         let ready: Vec<usize> = job.dag.ready().collect();
         for workflow in ready {
             job.dag.set(workflow, WorkflowState::Assigned);
-            let entry = ManagerEntry::WorkflowAssigned { job: id, workflow: wire(workflow), attempt: job.attempt };
+            let entry =
+                ManagerEntry::WorkflowAssigned { job: id, workflow: wire(workflow), attempt: job.attempt };
             effects.command(Command::Propose(entry));
         }
     }
@@ -45,7 +46,8 @@ impl ManagerCore {
         if job.dag.state(at) != WorkflowState::Assigned {
             return;
         }
-        let workers: Vec<(LinkId, Worker)> = self.workers.iter().map(|(link, w)| (*link, w.clone())).collect();
+        let workers: Vec<(LinkId, Worker)> =
+            self.workers.iter().map(|(link, w)| (*link, w.clone())).collect();
         let weights: Vec<u32> = workers.iter().map(|(_, worker)| worker.shards).collect();
         let Ok(parts) = split(job.units, &weights) else {
             self.end_workflow(id, workflow, WorkflowState::Failed, "no worker is registered", effects);
@@ -100,7 +102,13 @@ impl ManagerCore {
     }
 
     /// Starts a workflow when every share is ready or has ended; `anyway` starts it with those that are ready.
-    fn start_if_ready(&mut self, id: JobId, workflow: WorkflowId, anyway: bool, effects: &mut ManagerEffects) {
+    fn start_if_ready(
+        &mut self,
+        id: JobId,
+        workflow: WorkflowId,
+        anyway: bool,
+        effects: &mut ManagerEffects,
+    ) {
         let at = index(workflow);
         let now = self.now;
         let unix_ms = self.config.wall.unix_ms(now);
@@ -202,7 +210,12 @@ impl ManagerCore {
         effects.command(Command::Propose(ManagerEntry::WorkflowEnded { job: id, workflow }));
     }
 
-    pub(crate) fn on_workflow_ended(&mut self, id: JobId, _workflow: WorkflowId, effects: &mut ManagerEffects) {
+    pub(crate) fn on_workflow_ended(
+        &mut self,
+        id: JobId,
+        _workflow: WorkflowId,
+        effects: &mut ManagerEffects,
+    ) {
         self.advance(id, effects);
     }
 

@@ -199,7 +199,8 @@ impl WorkerCore {
             // Known: nothing starts twice; the answer comes, or came, from the first.
             return;
         }
-        let refuse = |effects: &mut WorkerEffects, error: String| answer(effects, link, correlation, key, Err(error));
+        let refuse =
+            |effects: &mut WorkerEffects, error: String| answer(effects, link, correlation, key, Err(error));
         if self.shares.len() >= SHARES_MAX {
             refuse(effects, format!("this worker has {SHARES_MAX} shares already"));
             return;
@@ -221,7 +222,12 @@ impl WorkerCore {
         }
     }
 
-    fn on_resolved(&mut self, key: ShareKey, result: Result<Vec<Origin>, String>, effects: &mut WorkerEffects) {
+    fn on_resolved(
+        &mut self,
+        key: ShareKey,
+        result: Result<Vec<Origin>, String>,
+        effects: &mut WorkerEffects,
+    ) {
         let boot = self.config.boot;
         let Some(share) = self.shares.get_mut(&key) else { return };
         match result {
@@ -256,7 +262,12 @@ impl WorkerCore {
         let correlation = frame.header.correlation;
         let known = match self.shares.get_mut(&key) {
             Some(share) if !share.is_over() => {
-                share.cancel(link, correlation, Duration::from_millis(request.cut_after_ms.to_native().into()), effects);
+                share.cancel(
+                    link,
+                    correlation,
+                    Duration::from_millis(request.cut_after_ms.to_native().into()),
+                    effects,
+                );
                 return;
             }
             Some(_) => CancelOutcome::AlreadyFinished,
@@ -326,14 +337,16 @@ impl Core for WorkerCore {
         match event {
             Event::Frame { link, frame } => {
                 let mut scratch = std::mem::take(&mut self.scratch);
-                if let Some(kind) = frame.kind() {
-                    if let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects) {
-                        tracing::warn!(%error, "a manager's message could not be read");
-                    }
+                if let Some(kind) = frame.kind()
+                    && let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects)
+                {
+                    tracing::warn!(%error, "a manager's message could not be read");
                 }
                 self.scratch = scratch;
             }
-            Event::Local(Local::Start) => (0..self.config.managers.len()).for_each(|at| self.dial(at, effects)),
+            Event::Local(Local::Start) => {
+                (0..self.config.managers.len()).for_each(|at| self.dial(at, effects))
+            }
             Event::Local(Local::Resolved { key, result }) => self.on_resolved(key, result, effects),
             Event::Local(Local::Report(report)) => self.on_report(report, effects),
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer.hello.role, dial, effects),
@@ -349,8 +362,12 @@ impl Core for WorkerCore {
                 }
             }
             Event::Timer => {
-                let due: Vec<usize> =
-                    self.redial_at.iter().filter(|(_, at)| **at <= now).map(|(manager, _)| *manager).collect();
+                let due: Vec<usize> = self
+                    .redial_at
+                    .iter()
+                    .filter(|(_, at)| **at <= now)
+                    .map(|(manager, _)| *manager)
+                    .collect();
                 due.into_iter().for_each(|at| self.dial(at, effects));
                 self.flush_late(effects);
             }

@@ -30,7 +30,9 @@ impl WorkerCore {
                 self.flush_if_complete(key, effects);
             }
             Report::NeedIterations { key, shard } => self.on_hungry(key, shard, effects),
-            Report::Donated { key, shard, to, iterations } => self.on_donated(key, shard, to, iterations, effects),
+            Report::Donated { key, shard, to, iterations } => {
+                self.on_donated(key, shard, to, iterations, effects)
+            }
             Report::Ended(ended) => self.on_ended(ended, effects),
         }
     }
@@ -156,7 +158,8 @@ fn bump(share: &mut Share, wanted: impl Fn(&crate::share::ShardPart) -> bool) {
 /// Asks the shard that may have the most left to give; tells the hungry one when nobody has.
 fn ask_richest(share: &mut Share, hungry: ShardId, effects: &mut WorkerEffects) {
     let key = share.key;
-    let others = share.parts.iter().filter(|part| part.shard != hungry && part.ended.is_none() && part.iterations > 0);
+    let others =
+        share.parts.iter().filter(|part| part.shard != hungry && part.ended.is_none() && part.iterations > 0);
     let richest = others.max_by_key(|part| part.iterations).map(|part| part.shard);
     let (shard, order) = match richest {
         Some(richest) => (richest, Order::Donate { key, to: hungry }),

@@ -127,7 +127,8 @@ impl Share {
     /// Every host and port the workflow's requests go to, once.
     pub(crate) fn hosts(&self) -> Vec<HostPort> {
         let index = usize::try_from(self.key.workflow.0).unwrap_or(usize::MAX);
-        let steps = self.plan.workflows.get(index).map(|workflow| workflow.steps.as_slice()).unwrap_or_default();
+        let steps =
+            self.plan.workflows.get(index).map(|workflow| workflow.steps.as_slice()).unwrap_or_default();
         let mut hosts: Vec<HostPort> = steps
             .iter()
             .filter_map(|step| match step {
@@ -169,7 +170,12 @@ impl Share {
         self.parts.iter_mut().find(|part| part.shard == shard)
     }
 
-    pub(crate) fn on_ready(&mut self, shard: ShardId, result: Result<(), String>, effects: &mut WorkerEffects) {
+    pub(crate) fn on_ready(
+        &mut self,
+        shard: ShardId,
+        result: Result<(), String>,
+        effects: &mut WorkerEffects,
+    ) {
         if let Some(part) = self.part_mut(shard) {
             part.ready = true;
         }
@@ -232,8 +238,13 @@ impl Share {
     /// All parts as one message: deltas of those with something new, or everything since their epochs began.
     pub(crate) fn columns(&self, worker: NodeId, cumulative: bool) -> ColumnsBuilder {
         let from = self.pending_from.unwrap_or(self.pending_to);
-        let mut builder =
-            ColumnsBuilder::new(self.key.job, self.dc_token, from, self.pending_to.max(from), self.window_ms());
+        let mut builder = ColumnsBuilder::new(
+            self.key.job,
+            self.dc_token,
+            from,
+            self.pending_to.max(from),
+            self.window_ms(),
+        );
         for part in self.parts.iter().filter(|part| cumulative || part.dirty) {
             let source = Source { worker, shard: part.shard, epoch: part.epoch };
             let cells = if cumulative { &part.total } else { &part.pending };
@@ -273,7 +284,11 @@ impl Share {
             attempt: self.key.attempt.0,
             dc_token: self.dc_token,
             outcome: outcome.to_wire(),
-            error: ended().map(|end| end.error.as_str()).find(|error| !error.is_empty()).unwrap_or("").to_owned(),
+            error: ended()
+                .map(|end| end.error.as_str())
+                .find(|error| !error.is_empty())
+                .unwrap_or("")
+                .to_owned(),
             shards: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
             epochs: self.parts.iter().map(|part| part.epoch.0).collect(),
             generator_ok: ended().all(|end| end.generator_ok),
@@ -316,7 +331,8 @@ mod tests {
     fn iterations_are_spread_to_the_last() {
         for total in [0, 1, 2, 10, 1_000_003] {
             for shards in 1..9 {
-                let parts: Vec<Units> = (0..shards).map(|from| Units { from, count: 1, of: shards }).collect();
+                let parts: Vec<Units> =
+                    (0..shards).map(|from| Units { from, count: 1, of: shards }).collect();
                 let budgets = spread(total, &parts);
                 assert_eq!(budgets.iter().sum::<u64>(), total);
                 assert!(budgets.iter().max().unwrap() - budgets.iter().min().unwrap() <= 1);

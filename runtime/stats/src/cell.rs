@@ -206,7 +206,10 @@ impl CellSet {
     ///
     /// # Panics
     /// When it is not: our own plan has no such step.
-    #[allow(clippy::indexing_slicing, reason = "a step beyond the plan is our bug, and recording elsewhere would lie")]
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "a step beyond the plan is our bug, and recording elsewhere would lie"
+    )]
     pub fn step_mut(&mut self, index: usize) -> &mut Cell {
         &mut self.steps[index]
     }

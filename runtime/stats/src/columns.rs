@@ -170,7 +170,8 @@ pub fn merge_cell(columns: &ArchivedStatsColumns, row: usize, cell: &mut Cell) -
     add_hist!(latency, service, lateness, connect);
     add!(count, errors, cancelled, dropped, due, started, late, bytes_in, bytes_out);
     cell.in_flight = columns.in_flight.get(row).ok_or_else(short)?.to_native();
-    let statuses = columns.status_cell.iter().zip(columns.status_code.iter().zip(columns.status_count.iter()));
+    let statuses =
+        columns.status_cell.iter().zip(columns.status_code.iter().zip(columns.status_count.iter()));
     for (_, (code, count)) in statuses.filter(|(told, _)| usize::from(told.to_native()) == row) {
         cell.add_status(code.to_native(), count.to_native());
     }

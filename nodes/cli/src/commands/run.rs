@@ -84,7 +84,9 @@ fn follow(hear: &mpsc::Receiver<Told>, args: &Run, outputs: &mut Outputs) -> End
                 }
             }
             Ok(Told::Job(Notice::Finished(result))) => return Ending::Finished { result, interrupted },
-            Ok(Told::Job(Notice::Failed { error })) | Ok(Told::Failed(error)) => return Ending::Failed(error),
+            Ok(Told::Job(Notice::Failed { error })) | Ok(Told::Failed(error)) => {
+                return Ending::Failed(error);
+            }
             Ok(Told::Job(Notice::Accepted { .. } | Notice::Cancelled { .. })) => {}
             Ok(Told::Interrupted) => {
                 interrupted = true;
@@ -136,7 +138,8 @@ fn start_demo(cores: &mut Vec<usize>) -> Result<Serving, Failure> {
 
 fn loaded(args: &Run, what: &str) -> Result<Loaded, Failure> {
     let path = Path::new(what);
-    let is_plan = !what.contains("://") && (path.extension().is_some_and(|end| end == "toml") || path.exists());
+    let is_plan =
+        !what.contains("://") && (path.extension().is_some_and(|end| end == "toml") || path.exists());
     if !is_plan {
         if !args.set.is_empty() {
             return Err(Failure::usage("--set fills in a plan; a URL has nothing to fill in"));
@@ -166,7 +169,9 @@ fn flags(args: &Run, what: &str) -> Result<RunFlags, Failure> {
     let body = match args.body.as_deref() {
         None => None,
         Some(text) => Some(match text.strip_prefix('@') {
-            Some(file) => std::fs::read(file).map_err(|error| Failure::usage(format!("-b @{file}: {error}")))?,
+            Some(file) => {
+                std::fs::read(file).map_err(|error| Failure::usage(format!("-b @{file}: {error}")))?
+            }
             None => text.as_bytes().to_vec(),
         }),
     };
@@ -190,7 +195,9 @@ fn flags(args: &Run, what: &str) -> Result<RunFlags, Failure> {
 /// Connections at once, at most: the widest moment of all workflows together.
 fn connections(plan: &Plan) -> u32 {
     let widest = plan.workflows.iter().map(|workflow| match &workflow.load {
-        Load::Closed(closed) => closed.stages.iter().map(|stage| stage.vus).max().unwrap_or(0).max(closed.start_vus),
+        Load::Closed(closed) => {
+            closed.stages.iter().map(|stage| stage.vus).max().unwrap_or(0).max(closed.start_vus)
+        }
         Load::Open(open) => open.max_vus,
     });
     widest.fold(0, u32::saturating_add)

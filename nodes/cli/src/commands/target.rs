@@ -22,7 +22,9 @@ pub(crate) fn target(args: &Target) -> Result<ExitCode, Failure> {
         stall_for: args.stall_for.unwrap_or_default(),
     };
     if config.stall_for > config.stall_every {
-        return Err(Failure::usage("--stall-for is longer than --stall-every; a stall must end before the next"));
+        return Err(Failure::usage(
+            "--stall-for is longer than --stall-every; a stall must end before the next",
+        ));
     }
     let serving = serving::start(args.listen, &cores, config, true)?;
     say(&format!("listening on http://{}/  (counts: /_count; Ctrl-C ends)", serving.addr));

@@ -24,7 +24,13 @@ pub fn start(
     let mut node = NodeConfig::new(Role::Gate, config.node, name);
     node.accepts = vec![Role::Client, Role::Gate, Role::Manager];
     let mut ledger = MemoryLedger::default();
-    Ok(NodeDriver::start_on(shard, node, listeners, GateCore::new(config), move |command, cx| match command {
-        Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
-    }))
+    Ok(NodeDriver::start_on(
+        shard,
+        node,
+        listeners,
+        GateCore::new(config),
+        move |command, cx| match command {
+            Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
+        },
+    ))
 }

@@ -23,9 +23,10 @@ pub fn start(
     node.boot = config.boot;
     node.listen = Some(listen);
     let mut ledger = MemoryLedger::default();
-    let handle = NodeDriver::start(shard, node, ManagerCore::new(config), move |command, cx| match command {
-        Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
-    })?;
+    let handle =
+        NodeDriver::start(shard, node, ManagerCore::new(config), move |command, cx| match command {
+            Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
+        })?;
     let _first_of_all = handle.local().send(Local::Start);
     Ok(handle)
 }

@@ -129,14 +129,19 @@ pub async fn run_shard(shard: &Shard, mail: ShardMail, options: LoadOptions) {
     let overflow: Rc<RefCell<VecDeque<Local>>> = Rc::default();
     let reports = mail.reports;
     let stopping = shard.clone();
-    let orders = move |cx: &mut Context<'_>, out: &mut Vec<Order>| poll_orders(&mut inbox, &stopping, cx, out);
+    let orders =
+        move |cx: &mut Context<'_>, out: &mut Vec<Order>| poll_orders(&mut inbox, &stopping, cx, out);
     let report = {
         let shard = shard.clone();
         move |report: Report| pass_on(&shard, &reports, &overflow, Local::Report(report))
     };
     if let Err(error) = run_load(&mut engine, orders, report, options).await {
         let message = format!("the load loop could not start: {error}");
-        shard.stop().request(StopReason::ServiceEnded { shard: shard.id(), task: "load".to_owned(), message });
+        shard.stop().request(StopReason::ServiceEnded {
+            shard: shard.id(),
+            task: "load".to_owned(),
+            message,
+        });
     }
 }
 
