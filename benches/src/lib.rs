@@ -1,1 +1,1 @@
-//! Criterion benchmarks, and the side-by-side runs against peers.
+//! Benchmarks live beside this file; this library is empty.
