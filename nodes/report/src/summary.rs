@@ -63,6 +63,13 @@ impl Summary {
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
     }
 
+    /// `started_at` as ms since 1970, or 0 if it cannot be read.
+    #[must_use]
+    pub fn started_unix_ms(&self) -> u64 {
+        let stamp: Option<jiff::Timestamp> = self.started_at.parse().ok();
+        stamp.and_then(|stamp| u64::try_from(stamp.as_millisecond()).ok()).unwrap_or_default()
+    }
+
     /// Reads a summary, also of a newer writer.
     ///
     /// # Errors

@@ -174,6 +174,7 @@ fn without_samples_times_are_null_and_no_number_is_lost() {
         "{json}"
     );
     assert!(json.contains(r#""started_at":"2025-11-24T16:00:00.25Z""#), "{json}");
+    assert_eq!(empty_summary().started_unix_ms(), 1_764_000_000_250);
     assert!(json.starts_with(r#"{"schema":"hyperscale.summary/1","job_id":"#), "{json}");
 }
 
