@@ -7,8 +7,10 @@
 
 mod epoll;
 pub(crate) mod poller;
+mod ring;
 mod socket;
 pub(crate) mod spin;
+pub(crate) mod uring;
 pub(crate) mod wait;
 
 use std::future::poll_fn;
@@ -34,11 +36,13 @@ pub struct LoadOptions {
     pub busy_poll: bool,
     /// How long to look for answers before sleeping while a request is in flight.
     pub spin: Duration,
+    /// Use the readiness loop even where the kernel has all that the ring needs.
+    pub readiness: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { busy_poll: false, spin: Duration::from_micros(20) }
+        Self { busy_poll: false, spin: Duration::from_micros(20), readiness: false }
     }
 }
 
@@ -47,9 +51,11 @@ trait Carrier {
     type Io: LoadIo;
     /// What becomes readable when there is something for [`Carrier::turn`].
     fn wait_fd(&self) -> io::Result<OwnedFd>;
-    /// Whether there is something to be told without waiting.
-    fn has_due(&self) -> bool;
+    /// Whether nothing can be missed by sleeping now until [`Carrier::wait_fd`] is readable.
+    fn may_sleep<H: LoadHandler>(&mut self, handler: &mut H) -> bool;
     fn read_clock(&mut self) -> Instant;
+    /// Hands over what the handler asked for since the last turn.
+    fn flush(&mut self);
     fn io(&mut self) -> &mut Self::Io;
     /// Tells the handler what there is; never blocks. Returns how many events that were.
     fn turn<H: LoadHandler>(&mut self, handler: &mut H) -> usize;
@@ -68,8 +74,16 @@ pub async fn run_load<H: LoadHandler>(
     reports: impl FnMut(H::Report),
     options: LoadOptions,
 ) -> io::Result<()> {
-    let carrier = epoll::Epoll::new()?;
-    run(carrier, handler, orders, reports, options).await
+    if options.readiness {
+        return run(epoll::Epoll::new()?, handler, orders, reports, options).await;
+    }
+    match ring::Ring::new() {
+        Ok(ring) => run(ring, handler, orders, reports, options).await,
+        Err(error) => {
+            tracing::info!(%error, "no private ring; using readiness");
+            run(epoll::Epoll::new()?, handler, orders, reports, options).await
+        }
+    }
 }
 
 async fn run<H: LoadHandler, C: Carrier>(
@@ -99,9 +113,10 @@ async fn run<H: LoadHandler, C: Carrier>(
         if !open {
             return Ok(());
         }
+        let sleeps = !options.busy_poll && carrier.may_sleep(handler);
         let now = carrier.read_clock();
         let due = handler.next_due();
-        if options.busy_poll || carrier.has_due() || due.is_some_and(|due| due <= now) {
+        if !sleeps || due.is_some_and(|due| due <= now) {
             glommio::yield_if_needed().await;
         } else {
             waiter.wait(due.map(|due| due.since(now)), &mut orders, &mut taken).await;
@@ -116,10 +131,10 @@ fn work<H: LoadHandler, C: Carrier>(carrier: &mut C, handler: &mut H, spin: &mut
         let events = carrier.turn(handler);
         handler.tick(carrier.io());
         if executor.need_preempt() {
+            carrier.flush();
             return;
         }
-        let idle = events == 0 && !carrier.has_due();
-        if idle && !busy_poll {
+        if events == 0 && !busy_poll {
             // Only what was sent can bring something.
             let worth = handler.in_flight() > 0;
             if !worth || !spin.until_work(|| look(carrier, handler)) {

@@ -1,5 +1,7 @@
 //! Answers as bytes, the usual one rendered once.
 
+use std::rc::Rc;
+
 /// What one request gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -33,17 +35,17 @@ pub(crate) enum Life {
 pub(crate) struct Renderer {
     body: Vec<u8>,
     /// A whole 200 on a kept HTTP/1.1 connection.
-    usual: Vec<u8>,
+    usual: Rc<[u8]>,
 }
 
 impl Renderer {
     pub(crate) fn new(body_bytes: usize) -> Self {
         let body = vec![b'.'; body_bytes];
-        let mut renderer = Self { body, usual: Vec::new() };
+        let mut renderer = Self { body, usual: Rc::from([]) };
         let usual = Answer { status: 200, content: Content::Body, head_only: false, life: Life::Keep };
         let mut bytes = Vec::new();
         renderer.render(usual, "", &mut bytes);
-        renderer.usual = bytes;
+        renderer.usual = bytes.into();
         renderer
     }
 
@@ -77,12 +79,12 @@ impl Renderer {
     }
 
     /// The bytes of the usual answer, where `answer` is one.
-    pub(crate) fn usual(&self, answer: Answer) -> Option<&[u8]> {
+    pub(crate) fn usual(&self, answer: Answer) -> Option<&Rc<[u8]>> {
         let usual = answer.status == 200
             && answer.content == Content::Body
             && !answer.head_only
             && answer.life == Life::Keep;
-        usual.then_some(self.usual.as_slice())
+        usual.then_some(&self.usual)
     }
 }
 

@@ -114,7 +114,7 @@ impl Responder {
     fn send<I: ServeIo>(&mut self, io: &mut I, id: ConnId, answer: Answer) {
         let conn = &mut self.conns[id.slot as usize];
         let length = if let Some(bytes) = self.renderer.usual(answer) {
-            io.send(id, bytes);
+            io.send_shared(id, bytes);
             bytes.len()
         } else {
             let count = if answer.content == Content::Count { self.counts.sum().to_json() } else { String::new() };

@@ -1,5 +1,7 @@
 //! The seam between a small server and the loop that carries its bytes; the other side of [`crate::LoadHandler`].
 
+use std::rc::Rc;
+
 use crate::{ConnId, Instant};
 
 /// What a server may ask of its loop.
@@ -10,6 +12,9 @@ pub trait ServeIo {
     /// Sends `bytes` after all that was sent before on this connection. Sends of one call of the handler go out
     /// together; what the peer does not take yet is kept, and nothing more is read from it meanwhile.
     fn send(&mut self, conn: ConnId, bytes: &[u8]);
+
+    /// As [`ServeIo::send`], from memory that many connections share: it is not copied.
+    fn send_shared(&mut self, conn: ConnId, bytes: &Rc<[u8]>);
 
     /// Closes once all was sent. Nothing more of what the peer sends is told.
     fn finish(&mut self, conn: ConnId);

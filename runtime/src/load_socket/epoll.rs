@@ -103,7 +103,9 @@ impl EpollIo {
         match socket.send_with_flags(left, libc::MSG_NOSIGNAL) {
             Ok(n) if n == left.len() => {}
             Ok(n) => row.rest = Some((Rc::clone(bytes), from + n)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => row.rest = Some((Rc::clone(bytes), from)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                row.rest = Some((Rc::clone(bytes), from))
+            }
             Err(error) => {
                 row.rest = Some((Rc::clone(bytes), from));
                 row.broken = Some(conn_error(&error));
@@ -139,7 +141,10 @@ impl LoadIo for EpollIo {
 
     #[inline]
     fn unsent(&self, conn: ConnId) -> usize {
-        self.rows.get(conn.slot as usize).and_then(|row| row.rest.as_ref()).map_or(0, |(b, from)| b.len() - from)
+        self.rows
+            .get(conn.slot as usize)
+            .and_then(|row| row.rest.as_ref())
+            .map_or(0, |(b, from)| b.len() - from)
     }
 
     fn close(&mut self, conn: ConnId) -> usize {
@@ -237,9 +242,12 @@ impl Carrier for Epoll {
         self.io.poller.try_clone()
     }
 
-    fn has_due(&self) -> bool {
-        !self.io.due.is_empty()
+    fn may_sleep<H: LoadHandler>(&mut self, _: &mut H) -> bool {
+        self.io.due.is_empty()
     }
+
+    // Sends go out at once.
+    fn flush(&mut self) {}
 
     #[inline]
     fn read_clock(&mut self) -> Instant {

@@ -80,7 +80,8 @@ impl Poller {
     fn add(&self, fd: RawFd, token: u64, flags: i32) -> io::Result<()> {
         let mut event = libc::epoll_event { events: flags.cast_unsigned(), u64: token };
         // SAFETY: `event` is valid for the read.
-        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+        let result =
+            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 

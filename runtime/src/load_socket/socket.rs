@@ -19,12 +19,21 @@ pub(super) fn connecting(addr: SocketAddr) -> io::Result<Socket> {
     }
 }
 
+/// A socket to be connected by a ring, which waits by itself: it must not be non-blocking.
+pub(super) fn unconnected(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
+}
+
 /// What an error of the kernel means.
 pub(super) fn conn_error(error: &io::Error) -> ConnError {
     match error.raw_os_error() {
         Some(libc::ECONNREFUSED) => ConnError::Refused,
         Some(libc::ETIMEDOUT) => ConnError::TimedOut,
-        Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EHOSTDOWN) => ConnError::Unreachable,
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EHOSTDOWN) => {
+            ConnError::Unreachable
+        }
         // A full table of ports is EADDRNOTAVAIL for an automatic one, EAGAIN on some kernels.
         Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE | libc::EAGAIN) => ConnError::NoLocalPort,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => ConnError::TooManyFiles,

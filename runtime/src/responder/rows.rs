@@ -2,12 +2,13 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use hyperscale_core::{ConnId, Instant, ServeHandler, ServeIo};
 use socket2::Socket;
 
-use super::Listening;
+use super::{Listening, ServeCarrier};
 use crate::clock;
 use crate::load_socket::EVENTS_A_CLOCK_READ;
 use crate::load_socket::poller::{Poller, Readiness};
@@ -150,6 +151,10 @@ impl ServeIo for RowsIo {
         self.batch.extend_from_slice(bytes);
     }
 
+    fn send_shared(&mut self, conn: ConnId, bytes: &Rc<[u8]>) {
+        self.send(conn, bytes);
+    }
+
     fn finish(&mut self, conn: ConnId) {
         if let Some(row) = self.row(conn) {
             row.finishing = true;
@@ -177,63 +182,6 @@ impl Rows {
         };
         let scratch = vec![0; SCRATCH].into_boxed_slice();
         Ok(Self { io, listening, connections_max, paused_until: None, scratch, due: Vec::new() })
-    }
-
-    pub(super) fn wait_fd(&self) -> io::Result<OwnedFd> {
-        self.io.poller.try_clone()
-    }
-
-    pub(super) fn read_clock(&mut self) -> Instant {
-        self.io.now = clock::now();
-        self.io.now
-    }
-
-    pub(super) fn has_due(&self) -> bool {
-        !self.io.due.is_empty()
-    }
-
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.paused_until
-    }
-
-    pub(super) fn is_serving(&self) -> bool {
-        self.io.open > 0
-    }
-
-    /// Does what there is; never blocks. Returns how many events that were.
-    pub(super) fn turn<H: ServeHandler>(&mut self, handler: &mut H) -> usize {
-        let n = self.io.poller.poll();
-        self.read_clock();
-        for at in 0..n {
-            if at > 0 && at % EVENTS_A_CLOCK_READ == 0 {
-                self.read_clock();
-            }
-            let ready = self.io.poller.event(at);
-            if ready.token == LISTENER {
-                self.accept(handler);
-            } else {
-                self.on_ready(handler, ready);
-            }
-        }
-        if handler.next_due().is_some_and(|due| due <= self.io.now) {
-            handler.tick(&mut self.io);
-            self.settle(handler);
-        }
-        if self.paused_until.is_some_and(|until| until <= self.io.now) {
-            self.paused_until = None;
-            let fd = self.listening.socket.as_raw_fd();
-            if let Err(error) = self.io.poller.add_listener(fd, LISTENER) {
-                tracing::warn!(%error, "accepting stays paused");
-                self.paused_until = Some(self.io.now + ACCEPT_PAUSE);
-            }
-        }
-        std::mem::swap(&mut self.due, &mut self.io.due);
-        let looks = self.due.len();
-        for at in 0..looks {
-            self.look_again(handler, self.due[at]);
-        }
-        self.due.clear();
-        n + looks
     }
 
     fn accept<H: ServeHandler>(&mut self, handler: &mut H) {
@@ -340,5 +288,67 @@ impl Rows {
         self.io.free.push(conn.slot);
         self.io.open -= 1;
         handler.closed(conn);
+    }
+}
+
+impl ServeCarrier for Rows {
+    fn wait_fd(&self) -> io::Result<OwnedFd> {
+        self.io.poller.try_clone()
+    }
+
+    fn read_clock(&mut self) -> Instant {
+        self.io.now = clock::now();
+        self.io.now
+    }
+
+    fn may_sleep<H: ServeHandler>(&mut self, _: &mut H) -> bool {
+        self.io.due.is_empty()
+    }
+
+    // Sends go out at once.
+    fn flush(&mut self) {}
+
+    fn next_due(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    fn is_serving(&self) -> bool {
+        self.io.open > 0
+    }
+
+    /// Does what there is; never blocks. Returns how many events that were.
+    fn turn<H: ServeHandler>(&mut self, handler: &mut H) -> usize {
+        let n = self.io.poller.poll();
+        self.read_clock();
+        for at in 0..n {
+            if at > 0 && at % EVENTS_A_CLOCK_READ == 0 {
+                self.read_clock();
+            }
+            let ready = self.io.poller.event(at);
+            if ready.token == LISTENER {
+                self.accept(handler);
+            } else {
+                self.on_ready(handler, ready);
+            }
+        }
+        if handler.next_due().is_some_and(|due| due <= self.io.now) {
+            handler.tick(&mut self.io);
+            self.settle(handler);
+        }
+        if self.paused_until.is_some_and(|until| until <= self.io.now) {
+            self.paused_until = None;
+            let fd = self.listening.socket.as_raw_fd();
+            if let Err(error) = self.io.poller.add_listener(fd, LISTENER) {
+                tracing::warn!(%error, "accepting stays paused");
+                self.paused_until = Some(self.io.now + ACCEPT_PAUSE);
+            }
+        }
+        std::mem::swap(&mut self.due, &mut self.io.due);
+        let looks = self.due.len();
+        for at in 0..looks {
+            self.look_again(handler, self.due[at]);
+        }
+        self.due.clear();
+        n + looks
     }
 }
