@@ -60,7 +60,7 @@ fn closed_load(closed: &Closed) -> String {
         }
         stages => {
             let parts = stages.iter().map(|s| (s.duration, grouped(u64::from(s.vus))));
-            format!("{} VUs", ramp(&grouped(u64::from(closed.start_vus)), parts))
+            format!("VUs: {}", ramp(&grouped(u64::from(closed.start_vus)), parts))
         }
     };
     match closed.iterations {

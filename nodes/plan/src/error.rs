@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::limits::ERRORS_MAX;
+use crate::read::Finding;
 
 /// One mistake in a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +33,24 @@ pub struct PlanErrors {
 }
 
 impl PlanErrors {
-    pub(crate) fn new(file: &str, mut errors: Vec<PlanError>) -> Self {
-        errors.sort_by_key(|error| (error.line, error.column));
-        errors.dedup();
-        let more = errors.len().saturating_sub(ERRORS_MAX);
-        errors.truncate(ERRORS_MAX);
-        Self { file: file.to_owned(), errors, more }
+    /// One error that stands for the whole file.
+    pub(crate) fn one(file: &str, error: PlanError) -> Self {
+        Self { file: file.to_owned(), errors: vec![error], more: 0 }
+    }
+
+    /// The first of `findings` in the order of the file; `describe` gives each its line, which costs a look
+    /// through the text, so the rest is cut before. `more` were found and not kept.
+    pub(crate) fn sorted(
+        file: &str,
+        mut findings: Vec<Finding>,
+        more: usize,
+        describe: impl Fn(Finding) -> PlanError,
+    ) -> Self {
+        findings.sort_by_key(|(span, _, _)| span.start);
+        findings.dedup();
+        let more = more.saturating_add(findings.len().saturating_sub(ERRORS_MAX));
+        findings.truncate(ERRORS_MAX);
+        Self { file: file.to_owned(), errors: findings.into_iter().map(describe).collect(), more }
     }
 
     /// The errors, sorted by place; at most 100.
@@ -98,7 +111,7 @@ mod tests {
         let text = "[workflows.buy]\nvus = 1\n\ndurration = \"30s\"\n";
         let error = Source::plain(text).error_at(25..34, "unknown key".to_owned(), Some("more".to_owned()));
         assert_eq!(
-            PlanErrors::new("plan.toml", vec![error]).to_string(),
+            PlanErrors::one("plan.toml", error).to_string(),
             "plan.toml:4:1: unknown key\n  |\n4 | durration = \"30s\"\n  | ^^^^^^^^^\n  = more"
         );
     }
@@ -107,12 +120,12 @@ mod tests {
     fn errors_are_sorted_and_those_past_the_bound_are_counted() {
         let text = "x\n".repeat(150);
         let source = Source::plain(&text);
-        let errors =
-            (0..150).rev().map(|i| source.error_at(i * 2..i * 2 + 1, format!("e{i}"), None)).collect();
-        let errors = PlanErrors::new("p", errors);
+        let findings = (0..150).rev().map(|i| (i * 2..i * 2 + 1, format!("e{i}"), None)).collect();
+        let describe = |(span, message, note)| source.error_at(span, message, note);
+        let errors = PlanErrors::sorted("p", findings, 3, describe);
         assert_eq!(errors.errors().first().unwrap().message, "e0");
         assert_eq!(errors.errors().len(), ERRORS_MAX);
-        assert!(errors.to_string().ends_with("p: and 50 more errors"));
+        assert!(errors.to_string().ends_with("p: and 53 more errors"));
         assert_eq!(errors.brief(2), "1:1: e0\n2:1: e1");
     }
 }

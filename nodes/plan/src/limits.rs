@@ -36,8 +36,12 @@ pub const WORKFLOW_NAME_CHARS_MAX: usize = 64;
 pub const URL_BYTES_MAX: usize = 8 << 10;
 /// Names and values of all headers of one request. Defaults are copied into each step, so this bounds the product.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
-/// Errors that are listed; the rest is counted.
+/// Headers of one table.
+pub const HEADERS_MAX: usize = 128;
+/// Errors that are listed; the rest is counted. Each costs a look through the text for its line.
 pub const ERRORS_MAX: usize = 100;
+/// Errors that are described before the rest is only counted.
+pub(crate) const FINDINGS_MAX: usize = 1_000;
 
 /// Default `timeout` of a request.
 pub const TIMEOUT: Duration = Duration::from_secs(30);

@@ -63,8 +63,10 @@ pub fn load(
     let written = decode(file, bytes)?;
     let substituted = substitute(written, variables).map_err(|errors| {
         let source = Source::plain(written);
-        let errors = errors.into_iter().map(|(span, message)| source.error_at_written(span, message, None));
-        PlanErrors::new(file, errors.collect())
+        let findings = errors.into_iter().map(|(span, message)| (span, message, None)).collect();
+        PlanErrors::sorted(file, findings, 0, |(span, message, note)| {
+            source.error_at_written(span, message, note)
+        })
     })?;
     let source = Source::substituted(written, &substituted.pieces);
     let mut files = Files { read: Some(read), edits: Vec::new() };
@@ -72,7 +74,7 @@ pub fn load(
     let text = apply(&substituted.text, files.edits);
     if text.len() > TEXT_BYTES_MAX {
         let error = source.error_at(0..0, too_large(text.len()), None);
-        return Err(PlanErrors::new(file, vec![error]));
+        return Err(PlanErrors::one(file, error));
     }
     debug_assert_eq!(parse(file, &text).as_ref(), Ok(&plan), "the text that travels gives another plan");
     Ok(Loaded { plan, text: PlanText::new(text) })
@@ -81,7 +83,7 @@ pub fn load(
 /// Bytes to text, or the place where they stop being text.
 fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, PlanErrors> {
     let one = |text: &str, at: usize, message: String| {
-        Err(PlanErrors::new(file, vec![Source::plain(text).error_at(at..at, message, None)]))
+        Err(PlanErrors::one(file, Source::plain(text).error_at(at..at, message, None)))
     };
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return one("", 0, "the plan is UTF-16; save it as UTF-8".to_owned());

@@ -1,5 +1,6 @@
 //! `after`: names to indexes; nobody waits for himself, directly or through others.
 
+use crate::limits::WORKFLOWS_MAX;
 use crate::read::{Findings, Section};
 use crate::suggest::did_you_mean;
 use crate::words::quote;
@@ -25,6 +26,11 @@ pub(crate) fn resolve_after(entries: &[(&str, Section<'_>)], findings: &mut Find
 fn read_after(name: &str, section: &Section<'_>, names: &[&str], findings: &mut Findings) -> Vec<usize> {
     let mut indexes = Vec::new();
     let Some(array) = section.array("after", "[\"warm\"]", findings) else { return indexes };
+    if array.len() > WORKFLOWS_MAX {
+        let message = format!("after names {} workflows; a plan has at most {WORKFLOWS_MAX}", array.len());
+        findings.error(section.key_span("after"), message);
+        return indexes;
+    }
     for value in array {
         let span = value.span().unwrap_or_else(|| section.value_span("after"));
         let Some(wanted) = value.as_str() else {

@@ -37,8 +37,9 @@ pub fn parse(file: &str, text: &str) -> Result<Plan, PlanErrors> {
 }
 
 pub(crate) fn to_errors(file: &str, source: &Source<'_>, findings: Findings) -> PlanErrors {
-    let errors = findings.found.into_iter().map(|(span, message, note)| source.error_at(span, message, note));
-    PlanErrors::new(file, errors.collect())
+    PlanErrors::sorted(file, findings.found, findings.more, |(span, message, note)| {
+        source.error_at(span, message, note)
+    })
 }
 
 pub(crate) fn parse_text(text: &str, files: &mut Files<'_>) -> Result<Plan, Findings> {
@@ -91,17 +92,17 @@ fn parse_top(top: &Section<'_>, files: &mut Files<'_>, findings: &mut Findings) 
     let mut steps_left = STEPS_MAX;
     let mut parsed: Vec<Option<Workflow>> = Vec::new();
     for (name, section) in &entries {
-        let workflow = parse_workflow(name, section, &around, keep_alive, files, findings);
+        // Before they are read: reading compares names with each other.
         let count = section.item("steps").map_or(0, steps_in);
-        if count > steps_left {
+        let Some(left) = steps_left.checked_sub(count) else {
             findings.error(
                 section.key_span("steps"),
                 format!("the plan has more than {} steps; write fewer", grouped(STEPS_MAX as u64)),
             );
             return None;
-        }
-        steps_left = steps_left.saturating_sub(count);
-        parsed.push(workflow);
+        };
+        steps_left = left;
+        parsed.push(parse_workflow(name, section, &around, keep_alive, files, findings));
     }
     let after = resolve_after(&entries, findings);
     let names = Names::of(&entries, &parsed);

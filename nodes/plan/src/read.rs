@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml_edit::{Array, Item, TableLike, Value};
 
 use crate::keys::Place;
+use crate::limits::FINDINGS_MAX;
 use crate::units::{parse_count, parse_duration, parse_rate, render_duration};
 use crate::words::{grouped, quote};
 
@@ -15,16 +16,31 @@ pub(crate) type Span = Range<usize>;
 /// Collects what is wrong, so that all of a file is told at once.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    pub(crate) found: Vec<(Span, String, Option<String>)>,
+    /// At most [`FINDINGS_MAX`].
+    pub(crate) found: Vec<Finding>,
+    /// Found, but not kept.
+    pub(crate) more: usize,
 }
+
+/// A place, the message there, and what else is worth saying.
+pub(crate) type Finding = (Span, String, Option<String>);
 
 impl Findings {
     pub(crate) fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.found.push((span, message.into(), None));
+        self.push((span, message.into(), None));
     }
 
     pub(crate) fn noted(&mut self, span: Span, message: impl Into<String>, note: impl Into<String>) {
-        self.found.push((span, message.into(), Some(note.into())));
+        self.push((span, message.into(), Some(note.into())));
+    }
+
+    /// Keeps the finding, or counts it where there are too many.
+    pub(crate) fn push(&mut self, finding: Finding) {
+        if self.found.len() < FINDINGS_MAX {
+            self.found.push(finding);
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::base64;
 use crate::header::{check_header_name, check_header_value, is_token};
 use crate::json::to_json;
 use crate::keys::Place;
-use crate::limits::{HEADER_BYTES_MAX, PAUSE_MAX};
+use crate::limits::{HEADER_BYTES_MAX, HEADERS_MAX, PAUSE_MAX};
 use crate::load::Files;
 use crate::model::{Request, Step, Think, Url};
 use crate::parse::{check_name, read_timeout};
@@ -225,6 +225,12 @@ pub(crate) fn read_headers(section: &Section<'_>, findings: &mut Findings) -> Ve
     let Some(item) = section.item("headers") else { return headers };
     let at = format!("headers of {}", section.at);
     let Some(table) = Section::of(item, at, section.key_span("headers"), findings) else { return headers };
+    // Counted before they are merged: each layer is compared with the one below it.
+    let count = table.table.iter().map(|(_, item)| item.as_array().map_or(1, toml_edit::Array::len));
+    if count.fold(0, usize::saturating_add) > HEADERS_MAX {
+        findings.error(table.span, format!("{} are more than {HEADERS_MAX}; send fewer", table.at));
+        return headers;
+    }
     for (name, item) in table.table.iter() {
         if let Err(error) = check_header_name(name) {
             findings.error(table.key_span(name), error.to_string());

@@ -1,7 +1,10 @@
 //! "Did you mean": the nearest of the known names, if one is near enough to be a slip.
 
 /// Names longer than this are not compared; the cost is their product.
-const NAME_CHARS_MAX: usize = 64;
+const NAME_CHARS_MAX: usize = 32;
+
+/// Known names that are looked at; the cost is their product with the names that are asked for.
+const KNOWN_MAX: usize = 256;
 
 /// The nearest of `known` to `name`: at most one edit in three characters, and at most three.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -12,6 +15,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let allowed = wanted.len().div_ceil(3).clamp(1, 3);
     known
         .into_iter()
+        .take(KNOWN_MAX)
         .map(|candidate| (distance(&wanted, candidate), candidate))
         .filter(|(edits, candidate)| *edits <= allowed && *edits < candidate.chars().count())
         .min_by_key(|(edits, _)| *edits)

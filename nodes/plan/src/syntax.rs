@@ -8,6 +8,7 @@ use toml_edit::Document;
 use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
 use toml_parser::{Expected, ParseError};
 
+use crate::limits::FINDINGS_MAX;
 use crate::words::quote;
 
 /// Deeper than any plan needs; `toml_edit` has the same bound.
@@ -65,15 +66,21 @@ fn all_errors(text: &str) -> Vec<SyntaxError> {
             | EventKind::Error => {}
         }
     }
+    errors.sort_by_key(|error| place_of(error).start);
+    // A cause on each line is enough to show; looking at every place of a long line is not affordable.
+    errors.truncate(FINDINGS_MAX);
     let mut found: Vec<SyntaxError> = errors.iter().map(|error| convert(text, error)).collect();
-    found.sort_by_key(|(span, _)| span.start);
     // One cause often gives several errors at one place; the first one names it.
     found.dedup_by_key(|(span, _)| line_of(text, span.start));
     found
 }
 
+fn place_of(error: &ParseError) -> Range<usize> {
+    error.unexpected().or(error.context()).map_or(0..0, |span| span.start()..span.end())
+}
+
 fn convert(text: &str, error: &ParseError) -> SyntaxError {
-    let span = error.unexpected().or(error.context()).map_or(0..0, |span| span.start()..span.end());
+    let span = place_of(error);
     let mut message = error.description().to_owned();
     if let Some(expected) = error.expected().filter(|expected| !expected.is_empty()) {
         let names: Vec<String> = expected.iter().filter_map(expected_name).collect();

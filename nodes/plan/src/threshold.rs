@@ -122,7 +122,7 @@ pub(crate) fn parse_thresholds(
         };
         match parse_threshold(text, names) {
             Ok(threshold) => thresholds.push(threshold),
-            Err((message, note)) => findings.found.push((span, message, note)),
+            Err((message, note)) => findings.push((span, message, note)),
         }
     }
     thresholds

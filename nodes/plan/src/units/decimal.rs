@@ -64,7 +64,7 @@ mod tests {
     fn a_number_ends_where_its_digits_end() {
         let (number, rest) = Decimal::take("1.5k/s").unwrap();
         assert_eq!((number.times(1000), rest), (Some(1500), "k/s"));
-        assert_eq!(Decimal::take("-7").unwrap().0.negative, true);
+        assert!(Decimal::take("-7").unwrap().0.negative);
     }
 
     #[test]
