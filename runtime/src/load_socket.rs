@@ -129,6 +129,10 @@ fn work<H: LoadHandler, C: Carrier>(carrier: &mut C, handler: &mut H, spin: &mut
     let executor = glommio::executor();
     for _ in 0..TURNS_MAX {
         let events = carrier.turn(handler);
+        // Without events the turn had no need of the clock, but what is due has.
+        if events == 0 {
+            carrier.read_clock();
+        }
         handler.tick(carrier.io());
         if executor.need_preempt() {
             carrier.flush();

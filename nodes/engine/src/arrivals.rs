@@ -81,7 +81,11 @@ impl RateProfile {
         }
         let piece = self.pieces.get(*hint).or(self.pieces.last())?;
         let seconds = piece.start + piece.reaches((area - piece.before).max(0.0));
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "plans last below 2^63 ns")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "plans last below 2^63 ns"
+        )]
         Some((seconds * 1e9) as u64)
     }
 }
@@ -147,7 +151,11 @@ impl Schedule {
         } else {
             // The first is at an integral of 0.
             let whole = (self.profile.total - (self.profile.total * 1e-12 + 1e-9)).ceil().max(0.0);
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the plan")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "bounded by the plan"
+            )]
             return self.owned.below(whole as u64).min(self.limit).saturating_sub(self.taken);
         };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the plan")]

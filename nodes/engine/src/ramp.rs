@@ -36,8 +36,7 @@ impl Ramp {
     /// The changes of a plan's closed load that fall to a share; the first VUs come at 0.
     #[must_use]
     pub fn new(closed: &Closed, owned: Owned) -> Self {
-        let mut stages =
-            vec![Stage { start_ns: 0, length_ns: 0, from: 0, to: u64::from(closed.start_vus) }];
+        let mut stages = vec![Stage { start_ns: 0, length_ns: 0, from: 0, to: u64::from(closed.start_vus) }];
         let (mut start_ns, mut from) = (0_u64, u64::from(closed.start_vus));
         for stage in &closed.stages {
             let length_ns = u64::try_from(stage.duration.as_nanos()).unwrap_or(u64::MAX);

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hyperscale_core::{ConnId, Instant, ServeHandler, ServeIo};
 
+use crate::TargetConfig;
 use crate::answer::{Answer, Content, Life, Renderer};
 use crate::counts::{Counts, add};
 use crate::request::{Asked, RequestReader, Step, Wish};
-use crate::TargetConfig;
 
 /// Answers of one connection that wait at most; beyond, it is closed.
 const QUEUE_MAX: usize = 4096;
@@ -67,12 +67,17 @@ impl Responder {
             return at;
         }
         let within = since % every;
-        if within < length { at + (self.config.stall_for - std::time::Duration::from_nanos(within)) } else { at }
+        if within < length {
+            at + (self.config.stall_for - std::time::Duration::from_nanos(within))
+        } else {
+            at
+        }
     }
 
     fn answer(&mut self, now: Instant, asked: Asked) -> (Instant, Answer) {
         if asked.wish == Wish::Count {
-            let answer = Answer { status: 200, content: Content::Count, head_only: asked.head, life: asked.life };
+            let answer =
+                Answer { status: 200, content: Content::Count, head_only: asked.head, life: asked.life };
             return (now, answer);
         }
         add(&self.counts.row(self.shard).requests, 1);
@@ -117,7 +122,8 @@ impl Responder {
             io.send_shared(id, bytes);
             bytes.len()
         } else {
-            let count = if answer.content == Content::Count { self.counts.sum().to_json() } else { String::new() };
+            let count =
+                if answer.content == Content::Count { self.counts.sum().to_json() } else { String::new() };
             self.scratch.clear();
             self.renderer.render(answer, &count, &mut self.scratch);
             io.send(id, &self.scratch);

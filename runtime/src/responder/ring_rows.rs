@@ -202,16 +202,30 @@ impl ServeIo for RingRowsIo {
 
 impl RingRows {
     pub(super) fn new(listening: Listening, connections_max: usize) -> Result<Self, (Listening, io::Error)> {
-        let made = Uring::new().and_then(|uring| uring.buffers(BUFFERS, BUFFER_BYTES).map(|buffers| (uring, buffers)));
+        let made = Uring::new()
+            .and_then(|uring| uring.buffers(BUFFERS, BUFFER_BYTES).map(|buffers| (uring, buffers)));
         let (uring, buffers) = match made {
             Ok(made) => made,
             Err(error) => return Err((listening, error)),
         };
-        let io =
-            RingRowsIo { uring, rows: Vec::new(), free: Vec::new(), open: 0, now: clock::now(), touched: Vec::new() };
+        let io = RingRowsIo {
+            uring,
+            rows: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            now: clock::now(),
+            touched: Vec::new(),
+        };
         let (taken, written) = (Vec::new(), Vec::new());
-        let mut rows =
-            Self { io, buffers: Some(buffers), listening, connections_max, paused_until: None, taken, written };
+        let mut rows = Self {
+            io,
+            buffers: Some(buffers),
+            listening,
+            connections_max,
+            paused_until: None,
+            taken,
+            written,
+        };
         rows.accept();
         Ok(rows)
     }

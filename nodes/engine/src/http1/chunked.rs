@@ -115,7 +115,9 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_a_bad_response() {
-        for text in ["\r\n", "g\r\n", "-1\r\n", "1\rx", "1\r\nab", "1\r\na\rx", "0\r\n\rx", "11111111111111111\r\n"] {
+        for text in
+            ["\r\n", "g\r\n", "-1\r\n", "1\rx", "1\r\nab", "1\r\na\rx", "0\r\n\rx", "11111111111111111\r\n"]
+        {
             assert_eq!(feed(text), Err(ErrorKind::BadResponse), "{text:?}");
         }
     }

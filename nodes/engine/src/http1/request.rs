@@ -22,7 +22,8 @@ pub fn render(request: &Request, keep_alive: KeepAlive) -> Vec<u8> {
     for (name, value) in &request.headers {
         field(&mut out, name, value);
     }
-    let wants_length = !request.body.is_empty() || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
+    let wants_length =
+        !request.body.is_empty() || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH");
     if wants_length && !given("content-length") && !given("transfer-encoding") {
         field(&mut out, "Content-Length", &request.body.len().to_string());
     }

@@ -72,7 +72,14 @@ pub struct ResponseReader {
 
 impl Default for ResponseReader {
     fn default() -> Self {
-        Self { state: State::Ended, status: 0, keep_alive: false, to_head: false, interim: 0, partial: Vec::new() }
+        Self {
+            state: State::Ended,
+            status: 0,
+            keep_alive: false,
+            to_head: false,
+            interim: 0,
+            partial: Vec::new(),
+        }
     }
 }
 

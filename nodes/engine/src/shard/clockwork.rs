@@ -261,4 +261,3 @@ fn next_of(share: &Share, now: Instant) -> Instant {
         Phase::Ready | Phase::Ended | Phase::Released => Instant::MAX,
     }
 }
-

@@ -59,7 +59,11 @@ impl EngineShard {
 
     pub(super) fn on_connected<I: LoadIo>(&mut self, io: &mut I, id: ConnId, result: Result<(), ConnError>) {
         let conn = &mut self.conns[id.slot as usize];
-        debug_assert_eq!((conn.id, conn.state), (id, ConnState::Connecting), "told of a connection not asked for");
+        debug_assert_eq!(
+            (conn.id, conn.state),
+            (id, ConnState::Connecting),
+            "told of a connection not asked for"
+        );
         let v = conn.vu;
         match result {
             Ok(()) => {
@@ -85,7 +89,8 @@ impl EngineShard {
         let vu = &mut self.vus[v as usize];
         vu.conn = NONE;
         let share = &self.shares[vu.share as usize];
-        let addresses = request_of(share, vu.step).map_or(0, |spec| share.origins[usize::from(spec.origin)].all.len());
+        let addresses =
+            request_of(share, vu.step).map_or(0, |spec| share.origins[usize::from(spec.origin)].all.len());
         // This host's own want of ports or files is the same for every address.
         let own = matches!(error, ConnError::NoLocalPort | ConnError::TooManyFiles);
         if !own && usize::from(vu.tried) < addresses && now < vu.request_deadline {

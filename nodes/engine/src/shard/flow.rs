@@ -83,7 +83,9 @@ impl EngineShard {
         let out = self.sent_bytes(v, unsent);
         let vu = &mut self.vus[v as usize];
         match progress {
-            Progress::Done(answer) => self.end_request(io, v, Outcome::Answered(answer.status), bytes_in, out),
+            Progress::Done(answer) => {
+                self.end_request(io, v, Outcome::Answered(answer.status), bytes_in, out)
+            }
             Progress::Failed(_) if untouched && !vu.retried => {
                 // The server closed it as idle while the request was on its way.
                 vu.retried = true;
@@ -116,7 +118,14 @@ impl EngineShard {
     }
 
     /// Records the end of VU `v`'s request and goes on.
-    pub(super) fn end_request<I: LoadIo>(&mut self, io: &mut I, v: u32, outcome: Outcome, bytes_in: u64, out: u64) {
+    pub(super) fn end_request<I: LoadIo>(
+        &mut self,
+        io: &mut I,
+        v: u32,
+        outcome: Outcome,
+        bytes_in: u64,
+        out: u64,
+    ) {
         let now = io.now();
         self.record_request(v, now, outcome, bytes_in, out);
         let vu = &mut self.vus[v as usize];
@@ -353,4 +362,3 @@ pub(super) fn drop_expired(run: &mut super::share::OpenRun, start: Instant, now:
         *dropped += 1;
     }
 }
-

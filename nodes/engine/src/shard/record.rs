@@ -29,7 +29,14 @@ impl EngineShard {
     }
 
     /// Records the end of VU `v`'s request at `now`.
-    pub(super) fn record_request(&mut self, v: u32, now: Instant, outcome: Outcome, bytes_in: u64, bytes_out: u64) {
+    pub(super) fn record_request(
+        &mut self,
+        v: u32,
+        now: Instant,
+        outcome: Outcome,
+        bytes_in: u64,
+        bytes_out: u64,
+    ) {
         let s = self.vus[v as usize].share as usize;
         self.turn_window(s, now);
         let vu = &self.vus[v as usize];

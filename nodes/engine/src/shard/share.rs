@@ -279,7 +279,8 @@ fn model_of(workflow: &Workflow, order: &Prepare, owned: Owned) -> Result<Prepar
                 Iterations::PerVu(each) => (Count::PerVu(each), each.saturating_mul(u64::from(vus))),
                 Iterations::Total(_) => (Count::Total, order.share.iterations),
             };
-            let staged = closed.stages.iter().fold(0_u64, |sum, stage| sum.saturating_add(nanos(stage.duration)));
+            let staged =
+                closed.stages.iter().fold(0_u64, |sum, stage| sum.saturating_add(nanos(stage.duration)));
             let length = if closed.stages.is_empty() { cap } else { staged.min(cap) };
             let parked = Vec::with_capacity(vus as usize);
             let run = ClosedRun { ramp, count, left, parked, asked: false, last: false };
@@ -288,12 +289,16 @@ fn model_of(workflow: &Workflow, order: &Prepare, owned: Owned) -> Result<Prepar
         Load::Open(open) => {
             let vus = usize::try_from(owned.below(u64::from(open.max_vus))).unwrap_or(usize::MAX);
             if vus == 0 {
-                return Err(format!("{} VUs at most leave none for this shard; use fewer cores", open.max_vus));
+                return Err(format!(
+                    "{} VUs at most leave none for this shard; use fewer cores",
+                    open.max_vus
+                ));
             }
             let limit = open.total.map(|_| order.share.iterations);
             let seed = order.seed ^ (u64::from(order.share.unit_from) << 20);
             let due = Schedule::new(Rc::new(RateProfile::new(open)), open, owned, limit, seed);
-            let staged = open.stages.iter().fold(0_u64, |sum, stage| sum.saturating_add(nanos(stage.duration)));
+            let staged =
+                open.stages.iter().fold(0_u64, |sum, stage| sum.saturating_add(nanos(stage.duration)));
             let run = OpenRun {
                 head: due.clone(),
                 due,
