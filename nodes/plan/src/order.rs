@@ -113,6 +113,8 @@ mod tests {
         assert_eq!(cycles(&[vec![], vec![2], vec![1, 0]]), [[1, 2]]);
         assert_eq!(cycles(&[vec![2], vec![0], vec![1]]), [[0, 2, 1]]);
         assert_eq!(cycles(&[vec![1], vec![0], vec![3], vec![2]]), [[0, 1], [2, 3]]);
+        // Entered at its second workflow, from one that is not part of it.
+        assert_eq!(cycles(&[vec![2], vec![2], vec![1]]), [[1, 2]]);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod any_bytes;
 mod bad_input;
+mod bad_steps;
 mod examples;
 mod good_plans;
 mod loading;
