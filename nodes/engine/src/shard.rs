@@ -30,6 +30,7 @@ pub(crate) const HANDSHAKES_MAX: usize = 64;
 #[derive(Debug)]
 pub struct EngineShard {
     shard: ShardId,
+    #[expect(clippy::vec_box, reason = "a share is large, and adding one must not move the others")]
     shares: Vec<Box<Share>>,
     vus: Vec<Vu>,
     free_vus: Vec<u32>,

@@ -117,6 +117,7 @@ pub(super) struct Share {
     window: u32,
     pub(super) window_end: Instant,
     pub(super) cells: Box<CellSet>,
+    #[expect(clippy::vec_box, reason = "the boxes travel to the worker's core and back")]
     spares: Vec<Box<CellSet>>,
     /// Iterations under way.
     pub(super) busy: u64,
@@ -260,7 +261,7 @@ impl Share {
         self.next_at = Instant::MAX;
         self.window_end = Instant::MAX;
         (self.steps, self.kept, self.spares) = (Vec::new(), Vec::new(), Vec::new());
-        self.cells = Box::new(CellSet::new(0));
+        *self.cells = CellSet::new(0);
         self.in_flight = Vec::new();
     }
 }

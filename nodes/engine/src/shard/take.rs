@@ -89,7 +89,7 @@ impl EngineShard {
         self.queue.reserve(self.vus.len().saturating_sub(self.queue.len()));
         self.conns.reserve(self.vus.len().saturating_sub(self.conns.len()));
         match self.shares.get_mut(s) {
-            Some(place) => *place = Box::new(share),
+            Some(place) => **place = share,
             None => self.shares.push(Box::new(share)),
         }
     }

@@ -31,7 +31,9 @@ mod tests {
     #[test]
     fn what_was_lent_is_freed_when_taken_back_and_never_before() {
         let bytes: Rc<[u8]> = Rc::from(&b"abc"[..]);
-        drop(Lent::new(Rc::clone(&bytes)));
+        {
+            let _dropped_here = Lent::new(Rc::clone(&bytes));
+        }
         assert_eq!(Rc::strong_count(&bytes), 2, "dropped while the kernel had it");
         let lent = Lent::new(Rc::clone(&bytes));
         assert_eq!(lent.get().len(), 3);
