@@ -4,8 +4,6 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// A threshold failed.
-pub(crate) const THRESHOLD: u8 = 99;
 /// Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 const COULD_NOT_RUN: u8 = 1;

@@ -18,7 +18,7 @@ use crate::args::Run;
 use crate::commands::plan_file;
 use crate::commands::target::cores;
 use crate::embedded::{self, Setup, Told};
-use crate::exit::{Failure, INTERRUPTED, THRESHOLD};
+use crate::exit::{Failure, INTERRUPTED};
 use crate::output::Outputs;
 use crate::screen;
 use crate::serving::{self, Serving};
@@ -117,16 +117,7 @@ fn conclude(end: Ending, args: &Run, outputs: Outputs) -> Result<ExitCode, Failu
 
 /// Errors in some requests are the report's business; no answer at all is a failure.
 fn code(summary: &Summary, interrupted: bool) -> ExitCode {
-    let unanswered = summary.totals.requests > 0 && summary.latency_ms.count == 0;
-    if interrupted {
-        ExitCode::from(INTERRUPTED)
-    } else if summary.status != "completed" || unanswered {
-        ExitCode::FAILURE
-    } else if summary.thresholds.iter().any(|threshold| !threshold.passed) {
-        ExitCode::from(THRESHOLD)
-    } else {
-        ExitCode::SUCCESS
-    }
+    ExitCode::from(if interrupted { INTERRUPTED } else { summary.verdict().exit_code() })
 }
 
 /// The demo's target takes the last core, so that it and the generator share none where there are two.
