@@ -22,7 +22,7 @@ use std::time::Duration;
 use hyperscale_core::{Instant, LoadHandler, LoadIo};
 
 use spin::{Look, Spin};
-use wait::Waiter;
+use wait::{Waiter, give_way};
 
 /// Events handled between two reads of the clock.
 pub(crate) const EVENTS_A_CLOCK_READ: usize = 32;
@@ -117,7 +117,7 @@ async fn run<H: LoadHandler, C: Carrier>(
         let now = carrier.read_clock();
         let due = handler.next_due();
         if !sleeps || due.is_some_and(|due| due <= now) {
-            glommio::yield_if_needed().await;
+            give_way().await;
         } else {
             waiter.wait(due.map(|due| due.since(now)), &mut orders, &mut taken).await;
         }

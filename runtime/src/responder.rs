@@ -18,7 +18,7 @@ use futures_lite::FutureExt;
 use hyperscale_core::{Instant, ServeHandler};
 
 use crate::load_socket::spin::{Look, Spin};
-use crate::load_socket::wait::Waiter;
+use crate::load_socket::wait::{Waiter, give_way};
 pub use listener::{Listening, listen};
 use ring_rows::RingRows;
 use rows::Rows;
@@ -83,7 +83,7 @@ async fn run<H: ServeHandler, C: ServeCarrier>(
             if stopped {
                 return Ok(());
             }
-            glommio::yield_if_needed().await;
+            give_way().await;
             continue;
         }
         let wait = async {

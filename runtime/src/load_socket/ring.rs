@@ -21,6 +21,9 @@ use crate::clock;
 const BUFFERS: u16 = 1024;
 const BUFFER_BYTES: usize = 16 << 10;
 
+/// Handshakes queued between two calls into the kernel; more are submitted in between.
+const HANDSHAKES: u32 = 128;
+
 const CONNECT: u64 = 0;
 const SEND: u64 = 1;
 const RECEIVE: u64 = 2;
@@ -38,6 +41,8 @@ pub(super) struct Ring {
 #[derive(Debug)]
 pub(super) struct RingIo {
     uring: Uring,
+    /// Handshakes, apart: behind the answers of ten thousand connections each would wait for all of them.
+    handshakes: Uring,
     rows: Vec<Row>,
     free: Vec<u32>,
     now: Instant,
@@ -53,6 +58,7 @@ struct Row {
     under_way: u32,
     /// Nobody is told of it any more; it waits for its operations to complete.
     closed: bool,
+    receiving: bool,
     broken: Option<ConnError>,
     addr: Option<Lent<Box<SockAddr>>>,
     /// What is being sent, from an offset.
@@ -78,7 +84,7 @@ impl RingIo {
         row.socket = Some(socket);
         row.under_way += 1;
         // SAFETY: the address is lent in the row until the completion.
-        unsafe { self.uring.push(&entry.user_data(token(slot, CONNECT))) };
+        unsafe { self.handshakes.push(&entry.user_data(token(slot, CONNECT))) };
         Ok(())
     }
 
@@ -100,6 +106,7 @@ impl RingIo {
         let row = &mut self.rows[slot as usize];
         let Some(socket) = &row.socket else { return };
         row.under_way += 1;
+        row.receiving = true;
         self.uring.receive(socket.as_raw_fd(), token(slot, RECEIVE));
     }
 
@@ -108,11 +115,14 @@ impl RingIo {
         let row = &mut self.rows[slot as usize];
         let unsent = row.unsent();
         row.closed = true;
-        if row.under_way > 0
-            && let Some(socket) = &row.socket
-        {
-            row.under_way += 1;
-            self.uring.cancel(socket.as_raw_fd(), token(slot, CANCEL));
+        let standing =
+            [(CONNECT, row.addr.is_some()), (SEND, row.sending.is_some()), (RECEIVE, row.receiving)];
+        for (operation, under_way) in standing {
+            if under_way {
+                self.rows[slot as usize].under_way += 1;
+                let ring = if operation == CONNECT { &mut self.handshakes } else { &mut self.uring };
+                ring.cancel(token(slot, operation), token(slot, CANCEL));
+            }
         }
         self.free_if_done(slot);
         unsent
@@ -172,7 +182,15 @@ impl Ring {
     pub(super) fn new() -> io::Result<Self> {
         let uring = Uring::new()?;
         let buffers = uring.buffers(BUFFERS, BUFFER_BYTES)?;
-        let io = RingIo { uring, rows: Vec::new(), free: Vec::new(), now: clock::now(), due: Vec::new() };
+        let handshakes = uring.beside(HANDSHAKES)?;
+        let io = RingIo {
+            uring,
+            handshakes,
+            rows: Vec::new(),
+            free: Vec::new(),
+            now: clock::now(),
+            due: Vec::new(),
+        };
         Ok(Self { io, buffers: Some(buffers), taken: Vec::new(), due: Vec::new() })
     }
 
@@ -234,6 +252,7 @@ impl Ring {
         if completion.goes_on() {
             return;
         }
+        self.io.rows[conn.slot as usize].receiving = false;
         if self.io.open_row(conn).is_none() {
             self.io.free_if_done(conn.slot);
             return;
@@ -270,6 +289,7 @@ impl Carrier for Ring {
 
     fn flush(&mut self) {
         self.io.uring.submit();
+        self.io.handshakes.submit();
     }
 
     #[inline]
@@ -280,6 +300,9 @@ impl Carrier for Ring {
 
     fn turn<H: LoadHandler>(&mut self, handler: &mut H) -> usize {
         self.io.uring.turn(&mut self.taken);
+        if self.io.handshakes.under_way() > 0 {
+            self.io.handshakes.turn(&mut self.taken);
+        }
         let n = self.taken.len();
         if n > 0 {
             self.read_clock();
@@ -311,7 +334,7 @@ impl Carrier for Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        if self.io.uring.drain() {
+        if self.io.handshakes.drain() && self.io.uring.drain() {
             for row in &mut self.io.rows {
                 drop(row.sending.take().map(Lent::take_back));
                 drop(row.addr.take().map(Lent::take_back));

@@ -64,11 +64,6 @@ impl Uring {
     /// # Errors
     /// When the kernel lacks a feature; the readiness loop needs none of them.
     pub(crate) fn new() -> io::Result<Self> {
-        let ring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_cqsize(COMPLETIONS)
-            .build(QUEUE)?;
         // SAFETY: no memory is passed.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
@@ -76,8 +71,28 @@ impl Uring {
         }
         // SAFETY: `fd` was just opened and belongs to nobody else.
         let event = unsafe { OwnedFd::from_raw_fd(fd) };
+        Self::waking(event, QUEUE, COMPLETIONS)
+    }
+
+    /// A second, small ring that wakes the same waiter. A ring works its operations off in their order; what must not
+    /// stand in line behind thousands of answers goes here.
+    pub(crate) fn beside(&self, queue: u32) -> io::Result<Self> {
+        Self::waking(self.event.try_clone()?, queue, queue * 2)
+    }
+
+    fn waking(event: OwnedFd, queue: u32, completions: u32) -> io::Result<Self> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_cqsize(completions)
+            .build(queue)?;
         ring.submitter().register_eventfd(event.as_raw_fd())?;
         Ok(Self { ring: Ring(ring), event, under_way: 0 })
+    }
+
+    /// Operations the kernel still has.
+    pub(crate) fn under_way(&self) -> u64 {
+        self.under_way
     }
 
     pub(crate) fn buffers(&self, count: u16, size: usize) -> io::Result<Buffers> {
@@ -110,16 +125,8 @@ impl Uring {
         unsafe { self.push(&entry) };
     }
 
-    /// Ends all operations on a descriptor early.
-    pub(crate) fn cancel(&mut self, fd: i32, token: u64) {
-        let builder = types::CancelBuilder::fd(types::Fd(fd)).all();
-        let entry = opcode::AsyncCancel2::new(builder).build().user_data(token);
-        // SAFETY: it points to no memory.
-        unsafe { self.push(&entry) };
-    }
-
-    /// Ends one operation early, by its token.
-    pub(crate) fn cancel_one(&mut self, operation: u64, token: u64) {
+    /// Ends one operation early. By its token, which the kernel finds at once; by descriptor it would look at all.
+    pub(crate) fn cancel(&mut self, operation: u64, token: u64) {
         let entry = opcode::AsyncCancel::new(operation).build().user_data(token);
         // SAFETY: it points to no memory.
         unsafe { self.push(&entry) };

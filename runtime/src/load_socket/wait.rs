@@ -15,6 +15,23 @@ const WAIT_MAX: Duration = Duration::from_millis(5);
 /// A wait of no length would not yield.
 const WAIT_MIN: Duration = Duration::from_micros(1);
 
+/// How long an executor may sleep by mistake, see [`give_way`].
+const MISTAKE_MAX: Duration = Duration::from_millis(1);
+
+/// Lets the executor's other tasks and its ring have a turn, if it asks for one.
+///
+/// An executor that is taken from its CPU between arming its preempt timer and looking at its queues finds the timer
+/// expired, takes that for "nothing to run" and sleeps, with this task ready: seen on a busy host as a loop that stood
+/// still until the next event of any kind. An armed timer is such an event.
+pub(crate) async fn give_way() {
+    if !glommio::executor().need_preempt() {
+        return;
+    }
+    let mut timer = Timer::new(MISTAKE_MAX);
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut timer).poll(cx).is_ready())).await;
+    glommio::executor().yield_task_queue_now().await;
+}
+
 /// A wait that is begun again and again on the same descriptor.
 #[derive(Debug)]
 pub(crate) struct Waiter {

@@ -124,11 +124,11 @@ impl RingRowsIo {
         let row = &mut self.rows[slot as usize];
         row.closed = true;
         self.open -= 1;
-        if row.under_way > 0
-            && let Some(socket) = &row.socket
-        {
-            row.under_way += 1;
-            self.uring.cancel(socket.as_raw_fd(), token(slot, CANCEL));
+        for (operation, under_way) in [(SEND, row.sending.is_some()), (RECEIVE, row.receiving)] {
+            if under_way {
+                self.rows[slot as usize].under_way += 1;
+                self.uring.cancel(token(slot, operation), token(slot, CANCEL));
+            }
         }
         self.free_if_done(slot);
     }
@@ -153,7 +153,7 @@ impl RingRowsIo {
                 row.paused = true;
                 row.under_way += 1;
                 let (receive, cancel) = (token(conn.slot, RECEIVE), token(conn.slot, CANCEL));
-                self.uring.cancel_one(receive, cancel);
+                self.uring.cancel(receive, cancel);
             }
             return false;
         }
@@ -327,11 +327,11 @@ impl RingRows {
         if completion.goes_on() {
             return;
         }
+        self.io.rows[conn.slot as usize].receiving = false;
         let Some(row) = self.io.open_row(conn) else {
             self.io.free_if_done(conn.slot);
             return;
         };
-        row.receiving = false;
         if row.paused && completion.result == -libc::ECANCELED {
             self.io.touch(conn);
         } else if completion.result > 0 || completion.result == -libc::ENOBUFS {
