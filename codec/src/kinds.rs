@@ -248,6 +248,9 @@ macro_rules! kinds {
 kinds! {
     // name                 number  class     senders               most bytes  released root sizes
     Goodbye               = 0x0001, Critical, ANY,                    4 * KIB,  [14];
+    WorkerHeartbeat       = 0x0002, Critical, WORKER,                 4 * KIB,  [80];
+    ManagerHeartbeat      = 0x0003, Critical, MANAGER,                4 * KIB,  [91];
+    GateHeartbeat         = 0x0004, Critical, GATE,                   4 * KIB,  [81];
     JobCancelRequest      = 0x0010, Critical, CLIENT | GATE,          4 * KIB,  [56];
     JobCancelResponse     = 0x0011, Critical, GATE | MANAGER,         64 * KIB, [38];
     WorkflowCancelRequest = 0x0012, Critical, MANAGER,                4 * KIB,  [36];
@@ -263,21 +266,29 @@ kinds! {
     ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
 
     JobSubmit             = 0x4001, High,     CLIENT | GATE,          MIB + 4 * KIB, [58];
-    JobAck                = 0x4002, High,     GATE,                   4 * KIB,  [49];
+    JobAck                = 0x4002, High,     GATE,                   4 * KIB,  [50];
     JobDispatch           = 0x4003, High,     GATE,                   MIB + 4 * KIB, [88];
     JobDispatchAck        = 0x4004, High,     MANAGER,                16 * KIB, [37];
     WorkflowDispatch      = 0x4005, High,     MANAGER,                MIB + 4 * KIB, [112];
     WorkflowDispatchAck   = 0x4006, High,     WORKER,                 16 * KIB, [33];
     WorkflowStart         = 0x4007, High,     MANAGER,                4 * KIB,  [48];
     WorkflowStatus        = 0x4009, High,     WORKER,                 16 * KIB, [41];
-    WorkerRegistration    = 0x4010, High,     WORKER,                 16 * KIB, [68];
+    WorkerRegistration    = 0x4010, High,     WORKER,                 16 * KIB, [84];
     RegistrationResponse  = 0x4011, High,     MANAGER,                64 * KIB, [33];
-    ManagerPeerRegistration = 0x4012, High,   MANAGER,                16 * KIB, [76];
+    ManagerPeerRegistration = 0x4012, High,   MANAGER,                16 * KIB, [92];
     ManagerPeerRegistrationResponse = 0x4013, High, GATE | MANAGER,   64 * KIB, [29];
+    GatePeerRegistration  = 0x4014, High,     GATE,                   16 * KIB, [80];
+    GatePeerRegistrationResponse = 0x4015, High, GATE,                64 * KIB, [29];
 
     JobProgress           = 0x8001, Normal,   MANAGER,                64 * KIB, [56];
     JobProgressAck        = 0x8002, Normal,   GATE,                   4 * KIB,  [21];
     JobStatusPush         = 0x8003, Normal,   GATE,                   256 * KIB, [218];
+    JobStatusRequest      = 0x8010, Normal,   CLIENT | MANAGER | GATE, 4 * KIB, [16];
+    JobStatusResponse     = 0x8011, Normal,   GATE,                   64 * KIB, [121];
+    RegisterCallback      = 0x8012, Normal,   CLIENT | GATE,          4 * KIB,  [26];
+    RegisterCallbackResponse = 0x8013, Normal, GATE | MANAGER,        4 * KIB,  [66];
+    NodesRequest          = 0x8014, Normal,   CLIENT | GATE,          4 * KIB,  [12];
+    NodesResponse         = 0x8015, Normal,   GATE | MANAGER,         MIB,      [24];
     StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62];
     StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [252];

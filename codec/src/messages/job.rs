@@ -33,6 +33,68 @@ pub struct JobAck {
     pub owner_addr: String,
     /// [`JobState`](crate::messages::JobState) as its number.
     pub state: u8,
+    /// Whether pushes follow on this connection. Not so when the submission was passed on to its owner: then
+    /// [`RegisterCallback`] at `owner_addr`.
+    pub following: bool,
+}
+
+/// How does a job stand? Client or manager to gate. Passed on to the owner.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobStatusRequest {
+    pub job: [u8; 16],
+}
+
+/// The owner's answer to [`JobStatusRequest`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobStatusResponse {
+    pub job: [u8; 16],
+    /// The plan's name.
+    pub name: String,
+    /// [`JobState`](crate::messages::JobState) as its number.
+    pub state: u8,
+    /// Why it failed; else empty.
+    pub error: String,
+    pub owner: [u8; 16],
+    pub owner_name: String,
+    pub owner_addr: String,
+    pub fence_token: u64,
+    /// By the owner's wall clock.
+    pub accepted_unix_ms: u64,
+    /// Since it was accepted, or how long it took.
+    pub elapsed_ms: u64,
+    pub requests: u64,
+    pub errors: u64,
+    pub dropped: u64,
+    /// Datacenters that have a part of it.
+    pub datacenters: Vec<String>,
+}
+
+/// B-2. Client to gate: tell me of this job on this connection. Passed on until the owner answers where it is.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct RegisterCallback {
+    pub job: [u8; 16],
+    /// The newest push the client has seen, 0 for none.
+    pub last_seq: u64,
+    pub follow: bool,
+    /// Whether pushes shall carry each window's latency histogram.
+    pub histograms: bool,
+}
+
+/// The answer to [`RegisterCallback`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct RegisterCallbackResponse {
+    pub job: [u8; 16],
+    /// Pushes follow on this connection. Else ask at `owner_addr`, or see `error`.
+    pub success: bool,
+    pub owner_addr: String,
+    /// [`JobState`](crate::messages::JobState) as its number.
+    pub state: u8,
+    pub requests: u64,
+    pub errors: u64,
+    pub elapsed_ms: u64,
+    /// Number of the newest push.
+    pub seq: u64,
+    pub error: String,
 }
 
 /// One part of a whole load: units `[unit_from, unit_from + unit_count)` of `units` equal ones.
@@ -184,6 +246,10 @@ pub struct WorkerOutcome {
     pub state: u8,
     pub gap_ms: u64,
     pub generator_ok: bool,
+    /// By how much the worker's wall clock is ahead of its manager's, and how far that may be off;
+    /// `u64::MAX`: they were never compared.
+    pub clock_offset_us: i64,
+    pub clock_error_us: u64,
 }
 
 /// What became of one workflow in one datacenter; part of [`DcFinalResult`].

@@ -86,6 +86,19 @@ impl WorkflowState {
 }
 
 wire_enum!(
+    /// How a node stands in its fleet.
+    NodeState else Suspect {
+        Alive = 1 "alive",
+        Suspect = 2 "suspect",
+        Dead = 3 "dead",
+        /// It said goodbye.
+        Left = 4 "left",
+        /// It takes no new work, and leaves when what it has is done.
+        Draining = 5 "draining",
+    }
+);
+
+wire_enum!(
     /// How much of a worker's data reached the report.
     WorkerState else Partial {
         Ok = 1 "ok",

@@ -50,11 +50,25 @@ layout! {
     SparseHist { count, over, min, max, sum, index, lo, hi }
     StatsColumns { job, token, k_from, k_to, window_ms, source_worker, source_shard, source_epoch, source_sequence, cell_source, cell_workflow, cell_step, count, errors, cancelled, dropped, due, started, late, bytes_in, bytes_out, in_flight, latency, service, lateness, connect, status_cell, status_code, status_count, error_cell, error_kind, error_count }
     Share { unit_from, unit_count, units, iterations }
-    WorkerOutcome { worker, name, shards, state, gap_ms, generator_ok }
+    WorkerOutcome { worker, name, shards, state, gap_ms, generator_ok, clock_offset_us, clock_error_us }
     WorkflowOutcome { workflow, state, duration_us, error }
     JobEvent { at_ms, kind, detail }
     DcCancel { datacenter, success, count, error }
+    HealthPiggyback { node_id, node_type, boot, incarnation, seq, accepting_work, capacity, throughput, expected_throughput, overload_state, lhm }
+    ClockReading { sent_ns, echo_ns, held_ns }
+    NodeEntry { node, role, name, datacenter, addr, admin, protocol_version, node_version, state, shards, accepting, overload_state, jobs, since_ms, clock_known, clock_offset_us, clock_error_us }
     Goodbye { code, text, retry_after_ms }
+    WorkerHeartbeat { health, clock, shares }
+    ManagerHeartbeat { health, clock, has_quorum, accepting_jobs, is_leader, workers_live, workers_known, jobs }
+    GateHeartbeat { health, clock, is_leader, jobs }
+    GatePeerRegistration { node, name, node_version, protocol_version, features, boot, incarnation, shards, addr, admin }
+    GatePeerRegistrationResponse { accepted, error, protocol_version, features, peers }
+    JobStatusRequest { job }
+    JobStatusResponse { job, name, state, error, owner, owner_name, owner_addr, fence_token, accepted_unix_ms, elapsed_ms, requests, errors, dropped, datacenters }
+    RegisterCallback { job, last_seq, follow, histograms }
+    RegisterCallbackResponse { job, success, owner_addr, state, requests, errors, elapsed_ms, seq, error }
+    NodesRequest { cursor, limit }
+    NodesResponse { nodes, next, missing }
     JobCancelRequest { job_id, requester_id, timestamp, fence_token, reason }
     JobCancelResponse { job_id, success, cancelled_workflow_count, error, state, per_dc }
     WorkflowCancelRequest { job_id, workflow_id, attempt, dc_token, cut_after_ms }
@@ -68,16 +82,16 @@ layout! {
     StatsFinalAck { job, source_worker, source_shard, source_epoch }
     ErrorReply { code, message, retry_after_ms, holder, holder_addr, seen }
     JobSubmit { plan, plan_sha256, idempotency, follow, histograms }
-    JobAck { job, fence_token, owner, owner_addr, state }
+    JobAck { job, fence_token, owner, owner_addr, state, following }
     JobDispatch { job, fence_token, attempt, datacenter, plan, plan_sha256, unit_from, unit_count, units }
     JobDispatchAck { job, attempt, accepted, dc_token, error }
     WorkflowDispatch { job, workflow, attempt, revision, fence_token, dc_token, plan, plan_sha256, share, seed }
     WorkflowDispatchAck { job, workflow, attempt, ready, error }
     WorkflowStart { job, workflow, attempt, dc_token, start_in_us, job_elapsed_us }
     WorkflowStatus { job, workflow, attempt, dc_token, state, reason }
-    WorkerRegistration { node, name, node_version, protocol_version, features, boot, incarnation, shards, capacity_vus }
+    WorkerRegistration { node, name, node_version, protocol_version, features, boot, incarnation, shards, capacity_vus, addr, admin }
     RegistrationResponse { accepted, error, protocol_version, features, heartbeat_ms, managers }
-    ManagerPeerRegistration { node, name, datacenter, node_version, protocol_version, features, boot, incarnation, shards, worker_shards }
+    ManagerPeerRegistration { node, name, datacenter, node_version, protocol_version, features, boot, incarnation, shards, worker_shards, addr, admin }
     ManagerPeerRegistrationResponse { accepted, error, protocol_version, features, peers }
     JobProgress { job, fence_token, datacenter, workflows, states, units_live, units_planned }
     JobProgressAck { job, level, delay_ms }

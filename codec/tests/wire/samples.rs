@@ -26,6 +26,7 @@ const PLAN: &str = "[[workflow]]\nname = \"browse\"\nvus = 10\n";
 
 fn each_critical(visitor: &mut impl Visitor) {
     visitor.visit(&Goodbye { code: 4, text: "draining for an upgrade".into(), retry_after_ms: 1500 });
+    each_heartbeat(visitor);
     visitor.visit(&JobCancelRequest {
         job_id: JOB,
         requester_id: NODE,
@@ -129,6 +130,8 @@ fn dc_final_result() -> DcFinalResult {
             state: WorkerState::Lost.to_wire(),
             gap_ms: 750,
             generator_ok: false,
+            clock_offset_us: -1_250,
+            clock_error_us: 90,
         }],
         events: vec![JobEvent {
             at_ms: 900,
@@ -155,6 +158,7 @@ fn each_high(visitor: &mut impl Visitor) {
         owner: NODE,
         owner_addr: "[fd00::2]:7001".into(),
         state: JobState::Accepted.to_wire(),
+        following: true,
     });
     visitor.visit(&JobDispatch {
         job: JOB,
@@ -223,6 +227,8 @@ fn each_registration(visitor: &mut impl Visitor) {
         incarnation: 2,
         shards: 8,
         capacity_vus: 80_000,
+        addr: "10.0.0.4:7003".into(),
+        admin: "w4:9003".into(),
     });
     visitor.visit(&RegistrationResponse {
         accepted: true,
@@ -243,6 +249,8 @@ fn each_registration(visitor: &mut impl Visitor) {
         incarnation: 2,
         shards: 1,
         worker_shards: 16,
+        addr: "10.0.0.1:7002".into(),
+        admin: "m1:9002".into(),
     });
     visitor.visit(&ManagerPeerRegistrationResponse {
         accepted: false,
@@ -250,6 +258,113 @@ fn each_registration(visitor: &mut impl Visitor) {
         protocol_version: (1 << 16) | 4,
         features: 0x1f,
         peers: vec![],
+    });
+    visitor.visit(&GatePeerRegistration {
+        node: NODE,
+        name: "gate-1".into(),
+        node_version: "0.1.0".into(),
+        protocol_version: (1 << 16) | 4,
+        features: 0x3f,
+        boot: 3,
+        incarnation: 2,
+        shards: 4,
+        addr: "10.0.0.1:7001".into(),
+        admin: "g1:9001".into(),
+    });
+    visitor.visit(&GatePeerRegistrationResponse {
+        accepted: true,
+        error: String::new(),
+        protocol_version: (1 << 16) | 3,
+        features: 0x1f,
+        peers: vec!["10.0.0.1:7001".into()],
+    });
+}
+
+fn health(node_type: u8) -> HealthPiggyback {
+    HealthPiggyback {
+        node_id: NODE,
+        node_type,
+        boot: 3,
+        incarnation: 2,
+        seq: 77,
+        accepting_work: true,
+        capacity: 12,
+        throughput: 1.5,
+        expected_throughput: 2.25,
+        overload_state: 1,
+        lhm: 2,
+    }
+}
+
+fn each_heartbeat(visitor: &mut impl Visitor) {
+    let clock = ClockReading { sent_ns: 1_790_000_000_000_000_001, echo_ns: 1_789_999_999_999_999_999, held_ns: 5 };
+    visitor.visit(&WorkerHeartbeat { health: health(3), clock, shares: 4 });
+    visitor.visit(&ManagerHeartbeat {
+        health: health(2),
+        clock,
+        has_quorum: true,
+        accepting_jobs: true,
+        is_leader: false,
+        workers_live: 5,
+        workers_known: 6,
+        jobs: 2,
+    });
+    visitor.visit(&GateHeartbeat { health: health(1), clock, is_leader: true, jobs: 9 });
+}
+
+fn each_question(visitor: &mut impl Visitor) {
+    visitor.visit(&JobStatusRequest { job: JOB });
+    visitor.visit(&JobStatusResponse {
+        job: JOB,
+        name: "checkout".into(),
+        state: JobState::Failed.to_wire(),
+        error: "all_workers_lost".into(),
+        owner: NODE,
+        owner_name: "gate-2".into(),
+        owner_addr: "10.0.0.2:7001".into(),
+        fence_token: 41,
+        accepted_unix_ms: 1_700_000_000_123,
+        elapsed_ms: 12_345,
+        requests: 12_012,
+        errors: 21,
+        dropped: 3,
+        datacenters: vec!["dc-1".into(), "dc-2".into()],
+    });
+    visitor.visit(&RegisterCallback { job: JOB, last_seq: 12, follow: true, histograms: false });
+    visitor.visit(&RegisterCallbackResponse {
+        job: JOB,
+        success: false,
+        owner_addr: "10.0.0.2:7001".into(),
+        state: JobState::Running.to_wire(),
+        requests: 12_012,
+        errors: 21,
+        elapsed_ms: 12_345,
+        seq: 13,
+        error: "ask the owner".into(),
+    });
+    visitor.visit(&NodesRequest { cursor: "2/worker-7".into(), limit: 100 });
+    visitor.visit(&NodesResponse {
+        nodes: vec![NodeEntry {
+            node: NODE,
+            role: 3,
+            name: "worker-8".into(),
+            datacenter: "dc-1".into(),
+            addr: "10.0.0.4:7003".into(),
+            admin: "w4:9003".into(),
+            protocol_version: (1 << 16) | 4,
+            node_version: "0.1.0".into(),
+            state: NodeState::Draining.to_wire(),
+            shards: 2,
+            accepting: true,
+            overload_state: 1,
+            jobs: 3,
+            since_ms: 62_000,
+            clock_known: true,
+            clock_offset_us: -1_250,
+            clock_error_us: 90,
+        }],
+        next: "3/worker-8".into(),
+        missing: vec!["manager-2".into()],
     });
 }
 
@@ -285,6 +400,7 @@ fn each_normal(visitor: &mut impl Visitor) {
         events: vec![JobEvent { at_ms: 11_500, kind: "note".into(), detail: "stage 2 of 3 begins".into() }],
         latency: Some(hist(300)),
     });
+    each_question(visitor);
     visitor.visit(&StatsUpdate(columns(5)));
     visitor.visit(&StatsAck {
         job: JOB,
