@@ -13,7 +13,10 @@ pub fn now() -> Instant {
 /// What the wall clock shows now, to name times to people.
 #[must_use]
 pub fn wall_clock() -> WallClock {
-    WallClock { unix_ms: read(libc::CLOCK_REALTIME) / 1_000_000, at: now() }
+    let unix_ns = read(libc::CLOCK_REALTIME);
+    // Back to where the millisecond began, so that no part of one is lost.
+    let at = Instant(now().0.saturating_sub(unix_ns % 1_000_000));
+    WallClock { unix_ms: unix_ns / 1_000_000, at }
 }
 
 /// Nanoseconds shown by a clock; zero before its start.

@@ -48,6 +48,7 @@ mod counters;
 mod dns;
 mod driver;
 pub mod entropy;
+pub mod join;
 mod link;
 pub mod load_socket;
 mod mailbox;
@@ -63,7 +64,9 @@ mod timer;
 
 pub use counters::{Counter, CounterValues, Counters};
 pub use dns::ResolveError;
-pub use driver::{CommandCx, LOCALS_MAX, LocalSender, LocalsFull, NodeDriver, NodeHandle};
+pub use driver::{
+    CommandCx, LOCALS_MAX, LocalSender, LocalsFull, NodeDriver, NodeHandle, Siblings, siblings,
+};
 pub use link::LinkLimits;
 pub use link::handshake::NodeConfig;
 pub use mailbox::{Inbox, Receiver, Sender, TrySendError, mailbox};

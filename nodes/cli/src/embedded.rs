@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use futures_lite::future::zip;
 use hyperscale_client::{ClientConfig, Local, Notice};
 use hyperscale_codec::messages::JobSubmit;
-use hyperscale_codec::{NodeId, ShardId};
-use hyperscale_core::{Instant, WallClock};
-use hyperscale_gate::GateConfig;
-use hyperscale_manager::ManagerConfig;
+use hyperscale_codec::{NodeId, Role};
+use hyperscale_core::WallClock;
+use hyperscale_fleet::Identity;
 use hyperscale_runtime::load_socket::LoadOptions;
 use hyperscale_runtime::signals::{Signal, Signals};
-use hyperscale_runtime::{Shard, ShardOptions, Shards, StopReason, TaskKind, clock, entropy};
-use hyperscale_worker::WorkerConfig;
+use hyperscale_runtime::tcp::{BoundListener, bind};
+use hyperscale_runtime::{LinkLimits, Shard, ShardOptions, Shards, StopReason, TaskKind, clock, entropy};
 use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail};
 
 use crate::exit::Failure;
@@ -123,49 +123,95 @@ struct Fleet {
 impl Fleet {
     fn start(shard: &Shard, ends: &Ends, setup: &Setup) -> Result<Self, String> {
         let wall = clock::wall_clock();
-        let id = || entropy::unique().map(NodeId).map_err(|error| error.to_string());
         let seed = || entropy::seed().map_err(|error| error.to_string());
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let config = GateConfig {
-            node: id()?,
-            shard: ShardId(shard.id()),
-            shards: 1,
-            addr: String::new(),
-            seed: seed()?,
+        let limits = LinkLimits::default;
+        let fleet = || "embedded".to_owned();
+        // Nothing here is ever left behind: what a part has to say, the client says.
+        let refused = |part: &'static str| {
+            let told = ends.told.clone();
+            move |why: String| {
+                let _listener_gone = told.send(Told::Failed(format!("the {part} was refused: {why}")));
+            }
+        };
+
+        let (addr, sockets) = hyperscale_gate_driver::bind_shards(loopback, 1).map_err(|e| e.to_string())?;
+        let ends_of_gate = sockets.into_iter().next().ok_or("the gate has no socket")?;
+        let gate = hyperscale_gate_driver::Gate {
+            identity: Identity { addr: Some(addr), ..identity(Role::Gate, "gate", wall)? },
+            fleet: fleet(),
+            join: Vec::new(),
             wall,
             dispatch_wait: Duration::from_secs(30),
+            manager_wait: Duration::from_secs(10),
+            limits: limits(),
         };
-        let gate =
-            hyperscale_gate_driver::start(shard, "gate", loopback, config).map_err(|e| e.to_string())?;
-        let gate_addr = gate.addr().ok_or("the gate does not listen")?;
-        let config = ManagerConfig {
-            node: id()?,
-            name: "manager".to_owned(),
-            datacenter: "local".to_owned(),
-            boot: boot(wall),
-            shards: 1,
-            gates: vec![gate_addr],
-            seed: seed()?,
+        let gate = hyperscale_gate_driver::start(shard, &gate, ends_of_gate, seed()?, None, {
+            let refused = refused("gate");
+            move |told| {
+                if let hyperscale_gate_driver::Told::Refused(why) = told {
+                    refused(why);
+                }
+            }
+        });
+
+        let listener = one(bind(loopback, 1).map_err(|e| e.to_string())?)?;
+        let manager_addr = listener.addr();
+        let manager = hyperscale_manager_driver::Manager {
+            identity: Identity {
+                addr: Some(manager_addr),
+                datacenter: "local".to_owned(),
+                ..identity(Role::Manager, "manager", wall)?
+            },
+            fleet: fleet(),
+            join: vec![addr.into()],
             wall,
+            gate_wait: Duration::from_secs(10),
+            limits: limits(),
         };
-        let manager = hyperscale_manager_driver::start(shard, loopback, config).map_err(|e| e.to_string())?;
-        let manager_addr = manager.addr().ok_or("the manager does not listen")?;
-        let config = WorkerConfig {
-            node: id()?,
-            name: "worker".to_owned(),
-            boot: boot(wall),
-            shards: shard.count(),
+        let manager = hyperscale_manager_driver::start(shard, &manager, listener, seed()?, None, {
+            let refused = refused("manager");
+            move |told| {
+                if let hyperscale_manager_driver::Told::Refused(why) = told {
+                    refused(why);
+                }
+            }
+        });
+
+        let worker = hyperscale_worker_driver::Worker {
+            identity: Identity {
+                shards: shard.count(),
+                datacenter: "local".to_owned(),
+                ..identity(Role::Worker, "worker", wall)?
+            },
+            fleet: fleet(),
+            join: vec![manager_addr.into()],
             capacity_vus: setup.capacity_vus,
-            managers: vec![manager_addr],
+            wall,
+            limits: limits(),
         };
         let mail = ends.core.take().ok_or("the worker started twice")?;
-        let worker = hyperscale_worker_driver::start_core(shard, config, mail).map_err(|e| e.to_string())?;
-        let config = ClientConfig { node: id()?, gates: vec![gate_addr], wall };
+        let worker = hyperscale_worker_driver::start_core(shard, &worker, None, seed()?, mail, {
+            let refused = refused("worker");
+            move |told| {
+                if let hyperscale_worker_driver::Told::Refused(why) = told {
+                    refused(why);
+                }
+            }
+        });
+
+        let config = ClientConfig {
+            identity: identity(Role::Client, "client", wall)?,
+            gates: vec![addr],
+            wall,
+            patience: Duration::from_secs(10),
+        };
         let told = ends.told.clone();
         let show = move |notice| {
             let _listener_gone = told.send(Told::Job(notice));
         };
-        let client = hyperscale_client_driver::start(shard, config, show).map_err(|e| e.to_string())?;
+        let client =
+            hyperscale_client_driver::start(shard, &fleet(), config, show).map_err(|e| e.to_string())?;
         let _first_of_all = client.local().send(Local::Submit(Box::new(setup.submit.clone())));
         let signals = Signals::open(shard).map_err(|error| format!("signals cannot be read: {error}"))?;
         let watch = watch_signals(signals, client.local(), ends.told.clone());
@@ -174,10 +220,9 @@ impl Fleet {
     }
 
     async fn stop(self) {
-        self.client.stop().await;
-        self.worker.stop().await;
-        self.manager.stop().await;
-        self.gate.stop().await;
+        // All at once: none of them is to wonder where another one went.
+        let ends = zip(self.client.stop(), self.worker.stop());
+        let _all_stopped = zip(ends, zip(self.manager.stop(), self.gate.stop())).await;
     }
 }
 
@@ -202,7 +247,12 @@ async fn watch_signals(
     }
 }
 
-/// Grows with each start, and fits the upper half of an epoch.
-fn boot(wall: WallClock) -> u64 {
-    (wall.unix_ms(Instant::ZERO.max(wall.at)) / 1000) & 0xffff_ffff
+/// A part of the fleet that lives as long as this process.
+fn identity(role: Role, name: &str, wall: WallClock) -> Result<Identity, String> {
+    let node = entropy::unique().map(NodeId).map_err(|error| error.to_string())?;
+    Ok(Identity { boot: wall.unix_ms / 1000, ..Identity::new(role, node, name) })
+}
+
+fn one(listeners: Vec<BoundListener>) -> Result<BoundListener, String> {
+    listeners.into_iter().next().ok_or_else(|| "nothing listens".to_owned())
 }

@@ -63,7 +63,7 @@ impl GateCore {
         }
         let order = JobCancelRequest {
             job_id: id.to_bytes(),
-            requester_id: self.config.node.to_bytes(),
+            requester_id: self.config.identity.node.to_bytes(),
             timestamp: self.config.wall.unix_ms(now),
             fence_token: job.token,
             reason: "cancelled by its client".to_owned(),

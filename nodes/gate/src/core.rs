@@ -1,44 +1,47 @@
 //! One match on what happens; each arm's room is a file of its own.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedManagerPeerRegistration, DcFinalResult, ErrorReply, JobCancelRequest, JobDispatchAck,
-    JobFinalResultAck, JobProgress, JobSubmit, ManagerPeerRegistration, ManagerPeerRegistrationResponse,
-    StatsFinal, StatsSnapshot, StatsUpdate,
+    DcFinalResult, ErrorReply, GateHeartbeat, GatePeerRegistration, GatePeerRegistrationResponse,
+    JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobProgress, JobStatusRequest, JobSubmit,
+    ManagerHeartbeat, ManagerPeerRegistration, NodesRequest, NodesResponse, RegisterCallback, StatsFinal,
+    StatsSnapshot, StatsUpdate,
 };
-use hyperscale_codec::{
-    DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role, ShardId,
-};
+use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
+use hyperscale_fleet::{BEAT, Dialer, Identity, PeerLink};
 use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
+use crate::forward::Forwards;
 use crate::job::GateJob;
+use crate::peers::{GatePeer, Manager};
+use crate::roster::Rosters;
 
 /// Live jobs of one gate at most; one more is refused `capacity`.
 const JOBS_MAX: usize = 10_000;
 /// A finished job is remembered so long, to answer repeats.
 pub(crate) const REMEMBER: Duration = Duration::from_secs(600);
 
-/// What a gate is told at its start.
+/// What one shard of a gate is told at its start.
 #[derive(Debug, Clone)]
 pub struct GateConfig {
-    pub node: NodeId,
+    /// The node; all of its shards are members of the ring.
+    pub identity: Identity,
     pub shard: ShardId,
-    /// Shards of this gate; all are members of its ring.
-    pub shards: u16,
-    /// `host:port` that clients may come back to.
+    /// `host:port` of this very shard, that clients may come back to.
     pub addr: String,
-    /// Seeds job ids.
+    /// Seeds what is random.
     pub seed: u64,
     /// The wall clock at the start, to date jobs.
     pub wall: WallClock,
     /// Wait for a datacenter that can take a job; then the job fails.
     pub dispatch_wait: Duration,
+    /// Wait for a manager that lost its connection; then its part of a job ends.
+    pub manager_wait: Duration,
 }
 
 /// What the gate's driver tells it.
@@ -46,6 +49,10 @@ pub struct GateConfig {
 pub enum Local {
     /// An entry it proposed, or another gate did, is decided.
     Committed(Committed<GateEntry>),
+    /// Other gates are at these addresses.
+    Join(Vec<SocketAddr>),
+    /// Take no more jobs; [`Command::Drained`] follows when those here have ended.
+    Drain,
 }
 
 /// What the gate asks of its driver.
@@ -53,30 +60,34 @@ pub enum Local {
 pub enum Command {
     /// Comes back as [`Local::Committed`].
     Propose(GateEntry),
+    /// No job of this shard is left, and none will come.
+    Drained,
+    /// The fleet does not take this node, and will not: its name is in use, its version too old.
+    Refused(String),
 }
 
 /// Effects of a gate.
 pub(crate) type GateEffects = Effects<Command>;
-
-/// A manager that registered here.
-#[derive(Debug, Clone)]
-pub(crate) struct Manager {
-    pub(crate) node: NodeId,
-    pub(crate) datacenter: String,
-    pub(crate) worker_shards: u32,
-}
 
 /// One shard of a gate.
 #[derive(Debug)]
 pub struct GateCore {
     pub(crate) config: GateConfig,
     pub(crate) ring: ConsistentHashRing,
-    pub(crate) rng: StdRng,
+    pub(crate) dialer: Dialer,
+    pub(crate) links: BTreeMap<LinkId, PeerLink>,
+    /// Gates that registered here.
+    pub(crate) gates: BTreeMap<NodeId, GatePeer>,
     pub(crate) managers: BTreeMap<LinkId, Manager>,
+    pub(crate) forwards: Forwards,
+    pub(crate) rosters: Rosters,
     pub(crate) jobs: BTreeMap<JobId, GateJob>,
-    /// Idempotency keys of the jobs we know.
-    pub(crate) keys: BTreeMap<[u8; 16], JobId>,
     pub(crate) now: Instant,
+    pub(crate) started: Instant,
+    pub(crate) next_beat: Instant,
+    pub(crate) draining: bool,
+    /// A gate took this one on.
+    pub(crate) joined: bool,
     scratch: Vec<u8>,
 }
 
@@ -85,14 +96,21 @@ impl GateCore {
     #[must_use]
     pub fn new(config: GateConfig) -> Self {
         let mut ring = ConsistentHashRing::default();
-        ring.add_node(config.node, config.shards);
+        ring.add_node(config.identity.node, config.identity.shards);
         Self {
             ring,
-            rng: StdRng::seed_from_u64(config.seed),
+            dialer: Dialer::new(config.identity.addr, config.seed),
+            links: BTreeMap::new(),
+            gates: BTreeMap::new(),
             managers: BTreeMap::new(),
+            forwards: Forwards::default(),
+            rosters: Rosters::default(),
             jobs: BTreeMap::new(),
-            keys: BTreeMap::new(),
             now: Instant::ZERO,
+            started: config.wall.at,
+            next_beat: Instant::ZERO,
+            draining: false,
+            joined: false,
             scratch: Vec::new(),
             config,
         }
@@ -109,13 +127,25 @@ impl GateCore {
     }
 
     pub(crate) fn me(&self) -> Member {
-        Member { node: self.config.node, shard: self.config.shard }
+        Member { node: self.config.identity.node, shard: self.config.shard }
     }
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut GateEffects) {
+        if frame.header.flags.contains(Flags::REPLY) && self.on_forwarded_reply(link, &frame, effects) {
+            return;
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let Some(kind) = frame.kind() else { return };
-        let done = self.on_message(kind, link, frame, &mut scratch, effects);
+        let done = match frame.kind() {
+            Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
+            // Of a newer minor, about a job: its owner may know it.
+            None => {
+                if !self.pass_on(link, &frame, effects) {
+                    let text = format!("kind {:#06x} is unknown to this gate", frame.header.kind);
+                    refuse(effects, link, &frame, ErrorCode::Unsupported, text);
+                }
+                Ok(())
+            }
+        };
         if let Err(error) = done {
             refuse(effects, link, &frame, ErrorCode::Malformed, error.to_string());
         }
@@ -132,6 +162,32 @@ impl GateCore {
     ) -> Result<(), DecodeError> {
         match kind {
             Kind::JobSubmit => self.on_submit(link, &frame, frame.decode::<JobSubmit>(scratch)?, effects),
+            // About a job that is not here: whoever has it answers.
+            Kind::JobCancelRequest | Kind::JobStatusRequest | Kind::RegisterCallback
+                if self.pass_on(link, &frame, effects) => {}
+            Kind::JobStatusRequest => {
+                self.on_status(link, &frame, frame.decode::<JobStatusRequest>(scratch)?, effects);
+            }
+            Kind::RegisterCallback => {
+                self.on_callback(link, &frame, frame.decode::<RegisterCallback>(scratch)?, effects);
+            }
+            Kind::NodesRequest => {
+                self.on_nodes(link, &frame, frame.decode::<NodesRequest>(scratch)?, effects);
+            }
+            Kind::NodesResponse => {
+                let number = frame.header.correlation;
+                self.on_workers(link, number, frame.decode::<NodesResponse>(scratch)?, effects);
+            }
+            Kind::GatePeerRegistration => {
+                self.on_gate(link, &frame, frame.decode::<GatePeerRegistration>(scratch)?, effects);
+            }
+            Kind::GatePeerRegistrationResponse => {
+                self.on_registered(link, frame.decode::<GatePeerRegistrationResponse>(scratch)?, effects);
+            }
+            Kind::GateHeartbeat => self.on_gate_beat(link, frame.decode::<GateHeartbeat>(scratch)?),
+            Kind::ManagerHeartbeat => {
+                self.on_manager_beat(link, frame.decode::<ManagerHeartbeat>(scratch)?, effects);
+            }
             Kind::JobCancelRequest => {
                 self.on_cancel(link, &frame, frame.decode::<JobCancelRequest>(scratch)?, effects);
             }
@@ -142,7 +198,9 @@ impl GateCore {
             Kind::ManagerPeerRegistration => {
                 self.on_manager(link, &frame, frame.decode::<ManagerPeerRegistration>(scratch)?, effects);
             }
-            Kind::JobDispatchAck => self.on_dispatch_ack(frame.decode::<JobDispatchAck>(scratch)?, effects),
+            Kind::JobDispatchAck => {
+                self.on_dispatch_ack(link, frame.decode::<JobDispatchAck>(scratch)?, effects);
+            }
             Kind::JobProgress => {
                 self.on_progress(link, &frame, frame.decode::<JobProgress>(scratch)?, effects)
             }
@@ -179,38 +237,15 @@ impl GateCore {
             | Kind::ManagerPeerRegistrationResponse
             | Kind::JobProgressAck
             | Kind::JobStatusPush
-            | Kind::StatsAck => {
+            | Kind::StatsAck
+            | Kind::WorkerHeartbeat
+            | Kind::JobStatusResponse
+            | Kind::RegisterCallbackResponse => {
                 let text = format!("{} is nothing a gate takes", kind.name());
                 refuse(effects, link, &frame, ErrorCode::Unsupported, text);
             }
         }
         Ok(())
-    }
-
-    fn on_manager(
-        &mut self,
-        link: LinkId,
-        frame: &RawFrame<'_>,
-        told: &ArchivedManagerPeerRegistration,
-        effects: &mut GateEffects,
-    ) {
-        let manager = Manager {
-            node: NodeId::from_bytes(told.node),
-            datacenter: told.datacenter.as_str().to_owned(),
-            worker_shards: told.worker_shards.to_native(),
-        };
-        self.managers.retain(|_, other| other.node != manager.node);
-        self.managers.insert(link, manager);
-        let version = ProtocolVersion::CURRENT;
-        let answer = ManagerPeerRegistrationResponse {
-            accepted: true,
-            error: String::new(),
-            protocol_version: version.to_wire(),
-            features: version.features().0,
-            peers: Vec::new(),
-        };
-        effects.send(link, Head::reply(frame.header.correlation), &answer);
-        self.dispatch_waiting(effects);
     }
 
     fn on_committed(&mut self, committed: Committed<GateEntry>, effects: &mut GateEffects) {
@@ -224,22 +259,53 @@ impl GateCore {
         }
     }
 
-    fn on_link_down(&mut self, link: LinkId, effects: &mut GateEffects) {
-        self.jobs.values_mut().for_each(|job| job.forget_link(link));
-        if let Some(manager) = self.managers.remove(&link) {
-            self.on_manager_lost(&manager, effects);
-        }
-    }
-
     fn on_timer(&mut self, effects: &mut GateEffects) {
         self.flush_views(effects);
         self.fail_undispatched(effects);
+        self.give_up_managers(effects);
         self.expire_cancels(effects);
+        self.expire_forwards(effects);
+        self.expire_rosters(effects);
         let now = self.now;
+        if self.next_beat <= now {
+            self.next_beat = now + BEAT;
+            self.beat(effects);
+        }
+        self.dialer.go(now, effects);
         self.jobs.retain(|_, job| job.ended_at.is_none_or(|ended| now.since(ended) < REMEMBER));
-        let jobs = &self.jobs;
-        self.keys.retain(|_, job| jobs.contains_key(job));
     }
+
+    fn on_drain(&mut self, effects: &mut GateEffects) {
+        self.draining = true;
+        self.beat(effects);
+        self.tell_if_drained(effects);
+    }
+
+    /// A draining gate is done when its last job is, and somebody was told of each end that wanted to be.
+    pub(crate) fn tell_if_drained(&self, effects: &mut GateEffects) {
+        if self.draining && self.live_jobs() == 0 {
+            effects.command(Command::Drained);
+        }
+    }
+}
+
+/// Answers a request that this node took and cannot meet after all.
+pub(crate) fn refuse_late(
+    effects: &mut GateEffects,
+    link: LinkId,
+    correlation: u32,
+    code: ErrorCode,
+    message: &str,
+) {
+    let reply = ErrorReply {
+        code: code.to_wire(),
+        message: message.to_owned(),
+        retry_after_ms: 0,
+        holder: [0; 16],
+        holder_addr: String::new(),
+        seen: 0,
+    };
+    effects.send(link, Head::reply(correlation), &reply);
 }
 
 /// Answers a request that cannot be met; one-way frames get none.
@@ -253,15 +319,7 @@ pub(crate) fn refuse(
     if !frame.header.flags.contains(Flags::WANTS_REPLY) {
         return;
     }
-    let reply = ErrorReply {
-        code: code.to_wire(),
-        message,
-        retry_after_ms: 0,
-        holder: [0; 16],
-        holder_addr: String::new(),
-        seen: 0,
-    };
-    effects.send(link, Head::reply(frame.header.correlation), &reply);
+    refuse_late(effects, link, frame.header.correlation, code, &message);
 }
 
 impl Core for GateCore {
@@ -273,16 +331,26 @@ impl Core for GateCore {
         match event {
             Event::Frame { link, frame } => self.on_frame(link, frame, effects),
             Event::Local(Local::Committed(committed)) => self.on_committed(committed, effects),
-            Event::LinkDown { link, .. } => self.on_link_down(link, effects),
-            Event::Timer => self.on_timer(effects),
-            Event::LinkUp { link, peer, .. } => {
-                debug_assert!(peer.hello.role != Role::Worker, "a worker was let in at a gate: {link:?}");
+            Event::Local(Local::Join(addrs)) => {
+                addrs.into_iter().for_each(|addr| self.dialer.join(now, addr));
+                self.dialer.go(now, effects);
             }
-            Event::DialFailed { .. } => {}
+            Event::Local(Local::Drain) => self.on_drain(effects),
+            Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
+            Event::LinkDown { link, .. } => self.on_link_down(link, effects),
+            Event::DialFailed { dial, error } => self.dialer.on_failed(now, dial, &error),
+            Event::Timer => self.on_timer(effects),
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.jobs.values().filter_map(|job| job.next_deadline(&self.config)).min()
+        let jobs = self.jobs.values().filter_map(|job| job.next_deadline(&self.config)).min();
+        let own = [
+            self.dialer.next_deadline(),
+            self.forwards.next_deadline(),
+            self.rosters.next_deadline(),
+            (!self.links.is_empty()).then_some(self.next_beat),
+        ];
+        own.into_iter().flatten().chain(jobs).min()
     }
 }

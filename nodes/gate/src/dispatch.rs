@@ -3,23 +3,28 @@
 use std::collections::BTreeMap;
 
 use hyperscale_codec::messages::{ArchivedJobDispatchAck, JobDispatch, JobState};
-use hyperscale_codec::{Attempt, Head, JobId};
+use hyperscale_codec::{Attempt, Head, JobId, NodeId};
 use hyperscale_core::LinkId;
 use hyperscale_jobs::{Units, split};
 use hyperscale_ledger::GateEntry;
 
-use crate::core::{Command, GateCore, GateEffects, Manager};
+use crate::core::{Command, GateCore, GateEffects};
 use crate::job::{Datacenter, DcOutcome};
+use crate::peers::Manager;
+
+/// Managers of one datacenter that are asked to take a job, one after the other.
+const MANAGERS_TRIED: usize = 2;
 
 impl GateCore {
     /// Dispatches every queued job for which a datacenter has workers.
     pub(crate) fn dispatch_waiting(&mut self, effects: &mut GateEffects) {
-        // The manager with the most workers speaks for its datacenter.
+        // Of a datacenter's managers that take jobs the one with the most workers speaks for it.
         let mut able: BTreeMap<String, (LinkId, Manager)> = BTreeMap::new();
-        for (link, manager) in self.managers.iter().filter(|(_, manager)| manager.worker_shards > 0) {
-            let best = able.get(&manager.datacenter).map_or(0, |(_, best)| best.worker_shards);
+        let takes = |manager: &Manager| manager.card.accepting && manager.worker_shards > 0;
+        for (link, manager) in self.managers.iter().filter(|(_, manager)| takes(manager)) {
+            let best = able.get(&manager.card.datacenter).map_or(0, |(_, best)| best.worker_shards);
             if manager.worker_shards > best {
-                able.insert(manager.datacenter.clone(), (*link, manager.clone()));
+                able.insert(manager.card.datacenter.clone(), (*link, manager.clone()));
             }
         }
         if able.is_empty() {
@@ -32,10 +37,12 @@ impl GateCore {
             job.go(JobState::Dispatching);
             for ((datacenter, (link, manager)), &units) in able.iter().zip(&parts) {
                 let part = Datacenter {
-                    manager: manager.node,
+                    manager: manager.card.node,
                     link: *link,
                     attempt: Attempt(1),
                     units,
+                    refused_by: Vec::new(),
+                    lost_since: None,
                     outcome: None,
                     finished: false,
                     cancelled: None,
@@ -73,7 +80,12 @@ impl GateCore {
         job.view.expect(part.link);
     }
 
-    pub(crate) fn on_dispatch_ack(&mut self, ack: &ArchivedJobDispatchAck, effects: &mut GateEffects) {
+    pub(crate) fn on_dispatch_ack(
+        &mut self,
+        link: LinkId,
+        ack: &ArchivedJobDispatchAck,
+        effects: &mut GateEffects,
+    ) {
         let id = JobId::from_bytes(ack.job);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if ack.accepted {
@@ -83,8 +95,21 @@ impl GateCore {
             return;
         }
         let refused =
-            job.datacenters.iter().find(|(_, part)| part.attempt.0 == ack.attempt && part.outcome.is_none());
-        let Some(name) = refused.map(|(name, _)| name.clone()) else { return };
+            job.datacenters.iter_mut().find(|(_, part)| part.link == link && part.outcome.is_none());
+        let Some((name, part)) = refused else { return };
+        let name = name.clone();
+        part.refused_by.push(part.manager);
+        let others = self.managers.iter().filter(|(_, manager)| {
+            let card = &manager.card;
+            card.datacenter == name && card.accepting && !part.refused_by.contains(&card.node)
+        });
+        let next = others.max_by_key(|(_, manager)| manager.worker_shards);
+        if let Some((next, manager)) = next.filter(|_| part.refused_by.len() < MANAGERS_TRIED) {
+            job.view.forget(part.link);
+            (part.manager, part.link) = (manager.card.node, *next);
+            self.on_assigned(id, &name, effects);
+            return;
+        }
         let error = format!("datacenter {name} refused the job: {}", ack.error.as_str());
         self.end_part(id, &name, JobState::Failed, error, effects);
     }
@@ -115,16 +140,50 @@ impl GateCore {
         effects.command(Command::Propose(GateEntry::DcFinished { job: id, token, datacenter, attempt }));
     }
 
-    /// A manager is gone: its datacenter's part of every job ends with what it told so far.
-    pub(crate) fn on_manager_lost(&mut self, manager: &Manager, effects: &mut GateEffects) {
+    /// A manager's connection is gone: its parts of jobs wait for it to come back.
+    pub(crate) fn on_manager_lost(&mut self, node: NodeId) {
+        let now = self.now;
+        if self.managers.values().any(|manager| manager.card.node == node) {
+            return;
+        }
+        for part in self.jobs.values_mut().flat_map(|job| job.datacenters.values_mut()) {
+            if part.manager == node && part.outcome.is_none() {
+                part.lost_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// A manager is linked, perhaps again: what it runs goes on over this link.
+    pub(crate) fn on_manager_back(&mut self, node: NodeId, link: LinkId, effects: &mut GateEffects) {
+        let mut again = Vec::new();
+        for job in self.jobs.values_mut() {
+            let (id, view) = (job.id, &mut job.view);
+            for (name, part) in &mut job.datacenters {
+                if part.manager != node || part.finished || part.link == link {
+                    continue;
+                }
+                view.forget(part.link);
+                (part.link, part.lost_since) = (link, None);
+                if part.outcome.is_none() {
+                    again.push((id, name.clone()));
+                }
+            }
+        }
+        // The same attempt: a manager that has it answers as before, and starts nothing.
+        again.into_iter().for_each(|(id, datacenter)| self.on_assigned(id, &datacenter, effects));
+    }
+
+    /// A manager that does not come back ends its parts with what it told so far.
+    pub(crate) fn give_up_managers(&mut self, effects: &mut GateEffects) {
+        let (now, wait) = (self.now, self.config.manager_wait);
         let lost: Vec<(JobId, String)> = self
             .jobs
             .values()
             .flat_map(|job| job.datacenters.iter().map(move |(name, part)| (job.id, name, part)))
-            .filter(|(_, _, part)| part.manager == manager.node && part.outcome.is_none())
+            .filter(|(_, _, part)| part.outcome.is_none())
+            .filter(|(_, _, part)| part.lost_since.is_some_and(|since| now.since(since) >= wait))
             .map(|(job, name, _)| (job, name.clone()))
             .collect();
-        let now = self.now;
         for (id, name) in lost {
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.event(now, "manager_lost", format!("the manager of {name} is gone"));

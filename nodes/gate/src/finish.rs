@@ -14,7 +14,7 @@ use hyperscale_report::{DatacenterInput, SummaryInput, WorkerInput, WorkflowInpu
 use hyperscale_stats::CellSet;
 
 use crate::core::{Command, GateCore, GateEffects, refuse};
-use crate::job::{DcOutcome, GateJob};
+use crate::job::{DcOutcome, GateJob, Running};
 use crate::stats::push_view;
 
 impl GateCore {
@@ -101,6 +101,8 @@ impl GateCore {
         job.error = error;
         let input = summary_input(job, state, self.config.wall.unix_ms(job.accepted_at));
         let summary = summarize(&input);
+        let (requests, errors, dropped) =
+            (summary.totals.requests, summary.totals.errors, summary.totals.dropped);
         let result = JobFinalResult {
             job: id.to_bytes(),
             fence_token: job.token,
@@ -110,6 +112,7 @@ impl GateCore {
             summary: summary.to_json(),
             latency: all_latency(&input).to_sparse(),
         };
+        job.running = Running { requests, errors, dropped };
         job.result = Some(Arc::new(result));
         let token = job.token;
         effects.command(Command::Propose(GateEntry::JobFinished { job: id, token }));
@@ -141,6 +144,7 @@ impl GateCore {
             };
             effects.send(part.link, Head::default().job(id), &ack);
         }
+        self.tell_if_drained(effects);
     }
 
     pub(crate) fn on_result_acked(&mut self, link: LinkId, id: JobId) {

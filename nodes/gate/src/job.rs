@@ -42,6 +42,10 @@ pub(crate) struct Datacenter {
     pub(crate) link: LinkId,
     pub(crate) attempt: Attempt,
     pub(crate) units: Units,
+    /// Managers that refused this part.
+    pub(crate) refused_by: Vec<NodeId>,
+    /// Its manager's connection is gone since then.
+    pub(crate) lost_since: Option<Instant>,
     /// What it told at its end.
     pub(crate) outcome: Option<DcOutcome>,
     /// Whether that is committed.
@@ -68,6 +72,7 @@ pub(crate) struct DcOutcome {
 pub(crate) struct Running {
     pub(crate) requests: u64,
     pub(crate) errors: u64,
+    pub(crate) dropped: u64,
 }
 
 /// One job.
@@ -175,6 +180,9 @@ impl GateJob {
     pub(crate) fn next_deadline(&self, config: &GateConfig) -> Option<Instant> {
         let queued = (self.state() == JobState::Queued).then(|| self.accepted_at + config.dispatch_wait);
         let forgotten = self.ended_at.map(|ended| ended + REMEMBER);
-        [queued, self.view_deadline(), self.cancel_deadline(), forgotten].into_iter().flatten().min()
+        let lost = self.datacenters.values().filter(|part| part.outcome.is_none());
+        let lost = lost.filter_map(|part| part.lost_since).min().map(|since| since + config.manager_wait);
+        let own = [queued, self.view_deadline(), self.cancel_deadline(), forgotten, lost];
+        own.into_iter().flatten().min()
     }
 }

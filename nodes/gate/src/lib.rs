@@ -9,8 +9,12 @@ mod cancel;
 mod core;
 mod dispatch;
 mod finish;
+mod forward;
 mod job;
+mod peers;
+mod roster;
 mod stats;
+mod status;
 mod submit;
 
 pub use core::{Command, GateConfig, GateCore, Local};

@@ -154,6 +154,7 @@ pub(crate) fn push_view(job: &mut GateJob, effects: &mut GateEffects) {
         let errors = steps().map(|cell| cell.errors).sum();
         running.requests += requests;
         running.errors += errors;
+        running.dropped += workflows.iter().map(|cells| cells.workflow().dropped).sum::<u64>();
         JobStatusPush {
             job: id.to_bytes(),
             fence_token: token,

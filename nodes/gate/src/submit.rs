@@ -1,15 +1,18 @@
-//! Submissions: checked, proposed, acknowledged once committed.
+//! Submissions: passed on to their owner, or checked, proposed, and acknowledged once committed.
+//!
+//! A job's id *is* the idempotency key that its client chose: a repeat through any gate meets the same owner.
 
 use std::sync::Arc;
 
 use hyperscale_codec::messages::{ArchivedJobSubmit, JobAck, JobState};
-use hyperscale_codec::{ErrorCode, Head, JobId, RawFrame};
+use hyperscale_codec::{ErrorCode, Head, HeadPatch, JobId, RawFrame};
 use hyperscale_core::LinkId;
+use hyperscale_jobs::Member;
 use hyperscale_ledger::GateEntry;
-use rand::Rng;
 use sha2::{Digest, Sha256};
 
 use crate::core::{Command, GateCore, GateEffects, refuse};
+use crate::forward::HOPS_MAX;
 use crate::job::{GateJob, Waiting};
 
 impl GateCore {
@@ -20,10 +23,33 @@ impl GateCore {
         submit: &ArchivedJobSubmit,
         effects: &mut GateEffects,
     ) {
-        let waiting = Waiting { link, correlation: frame.header.correlation };
-        if let Some(&known) = self.keys.get(&submit.idempotency) {
-            self.on_resubmit(known, submit, waiting, frame, effects);
+        let Some(job) = job_of(submit) else {
+            let text = "the idempotency key is zero; choose a random one for each job".to_owned();
+            refuse(effects, link, frame, ErrorCode::Invalid, text);
             return;
+        };
+        let waiting = Waiting { link, correlation: frame.header.correlation };
+        if self.jobs.contains_key(&job) {
+            self.on_resubmit(job, submit, waiting, frame, effects);
+            return;
+        }
+        match self.owner_of_new(job) {
+            Some(member) if member == self.me() => {}
+            Some(member) => {
+                let patch = HeadPatch::new(member.shard, 0).job(job);
+                if let Some(to) = self.link_to(member).filter(|_| frame.header.flags.hops() < HOPS_MAX) {
+                    self.forward(link, frame, (to, member), patch, effects);
+                } else {
+                    let text = format!("the ring gives job {job} to another gate that cannot be reached now");
+                    refuse(effects, link, frame, ErrorCode::Unavailable, text);
+                }
+                return;
+            }
+            None => {
+                let text = "every gate is draining; submit again when one is back".to_owned();
+                refuse(effects, link, frame, ErrorCode::Unavailable, text);
+                return;
+            }
         }
         if !self.has_room() {
             let text = "this gate has 10000 live jobs; try again when some have ended".to_owned();
@@ -49,14 +75,13 @@ impl GateCore {
                 return;
             }
         };
-        let job = self.new_job_id();
         let mut entry = GateJob::new(job, plan, text.to_owned(), sha256, self.now);
         entry.submitters.push(waiting);
-        if submit.follow {
+        // Pushes go where the client is, not where its submission came through.
+        if submit.follow && frame.header.flags.hops() == 0 {
             entry.subscribe(link, submit.histograms);
         }
         self.jobs.insert(job, entry);
-        self.keys.insert(submit.idempotency, job);
         let me = self.me();
         effects.command(Command::Propose(GateEntry::JobAccepted {
             job,
@@ -82,7 +107,7 @@ impl GateCore {
             return;
         }
         job.submitters.push(waiting);
-        if submit.follow {
+        if submit.follow && frame.header.flags.hops() == 0 {
             job.subscribe(waiting.link, submit.histograms);
         }
         if job.token > 0 {
@@ -90,16 +115,11 @@ impl GateCore {
         }
     }
 
-    /// A random id that the ring gives to this very shard, so that the owner is who accepted it. With one shard any
-    /// id will do; with `n` members it takes about `n` draws.
-    fn new_job_id(&mut self) -> JobId {
-        loop {
-            let job = JobId(self.rng.random());
-            let mine = self.ring.owner(job).is_none_or(|owner| owner == self.me());
-            if mine && job != JobId(0) && !self.jobs.contains_key(&job) {
-                return job;
-            }
-        }
+    /// Who shall own a new job: its owner by the ring, or the next gate that takes jobs and can be reached.
+    fn owner_of_new(&self, job: JobId) -> Option<Member> {
+        let owner = self.ring.owner(job);
+        let takes = |member: &Member| self.takes_jobs(member.node);
+        owner.filter(takes).or_else(|| self.ring.successors(job, |_| true).find(takes))
     }
 
     pub(crate) fn on_accepted(&mut self, id: JobId, index: u64, effects: &mut GateEffects) {
@@ -112,14 +132,16 @@ impl GateCore {
 
     fn acknowledge(&mut self, id: JobId, effects: &mut GateEffects) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let ack = JobAck {
+        let mut ack = JobAck {
             job: id.to_bytes(),
             fence_token: job.token,
-            owner: self.config.node.to_bytes(),
+            owner: self.config.identity.node.to_bytes(),
             owner_addr: self.config.addr.clone(),
             state: job.state().to_wire(),
+            following: false,
         };
-        for waiting in job.submitters.drain(..) {
+        for waiting in std::mem::take(&mut job.submitters) {
+            ack.following = job.subscribers.iter().any(|subscriber| subscriber.link == waiting.link);
             effects.send(waiting.link, Head::reply(waiting.correlation).job(id), &ack);
         }
         if let Some(result) = job.result.clone() {
@@ -128,4 +150,9 @@ impl GateCore {
             }
         }
     }
+}
+
+/// The id of the job that a submission makes.
+fn job_of(submit: &ArchivedJobSubmit) -> Option<JobId> {
+    Some(JobId::from_bytes(submit.idempotency)).filter(|job| *job != JobId(0))
 }

@@ -51,6 +51,13 @@ pub struct MemoryLedger {
 }
 
 impl MemoryLedger {
+    /// A log whose indexes begin after `last`. A node that starts again without its old log begins at its clock, so that
+    /// no token is given out twice.
+    #[must_use]
+    pub const fn starting_at(last: u64) -> Self {
+        Self { last }
+    }
+
     /// Commits an entry.
     pub fn commit<E>(&mut self, entry: E) -> Committed<E> {
         self.last = self.last.saturating_add(1);

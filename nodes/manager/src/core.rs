@@ -1,50 +1,45 @@
 //! One match on what happens; each arm's room is a file of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedWorkerRegistration, DcFinalResultAck, ErrorReply, JobCancelRequest, JobDispatch,
-    ManagerPeerRegistration, RegistrationResponse, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate,
-    WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
+    DcFinalResultAck, ErrorReply, GateHeartbeat, JobCancelRequest, JobDispatch, ManagerHeartbeat,
+    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, StatsFinal, StatsFinalAck,
+    StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse,
+    WorkflowDispatchAck, WorkflowFinalResult,
 };
-use hyperscale_codec::{
-    DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role,
-};
-use hyperscale_core::{Core, DialId, Effects, Event, Instant, LinkId, WallClock};
+use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
+use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
+use hyperscale_fleet::{BEAT, Card, Dialer, Identity, PeerLink};
 use hyperscale_ledger::{Committed, ManagerEntry};
 
 use crate::job::DcJob;
 
-/// Workers of one manager at most; one more is refused.
-const WORKERS_MAX: usize = 16_384;
-/// A gate that cannot be reached is tried again after so long.
-const REDIAL: Duration = Duration::from_millis(500);
 /// A finished job is remembered so long, to answer repeats.
 pub(crate) const REMEMBER: Duration = Duration::from_secs(600);
 
 /// What a manager is told at its start.
 #[derive(Debug, Clone)]
 pub struct ManagerConfig {
-    pub node: NodeId,
-    pub name: String,
-    pub datacenter: String,
-    pub boot: u64,
-    pub shards: u16,
-    pub gates: Vec<SocketAddr>,
-    /// Seeds the workers' random draws.
+    pub identity: Identity,
+    /// Seeds what is random, the workers' draws too.
     pub seed: u64,
     pub wall: WallClock,
+    /// Wait for a gate that lost its connection; then the load of its jobs stops.
+    pub gate_wait: Duration,
 }
 
 /// What the manager's driver tells it.
 #[derive(Debug)]
 pub enum Local {
-    /// The node is up; dial the gates.
-    Start,
+    /// Gates, or other managers of this datacenter, are at these addresses.
+    Join(Vec<SocketAddr>),
     /// An entry it proposed is decided.
     Committed(Committed<ManagerEntry>),
+    /// Take no more jobs; [`Command::Drained`] follows when those here have ended.
+    Drain,
 }
 
 /// What the manager asks of its driver.
@@ -52,6 +47,10 @@ pub enum Local {
 pub enum Command {
     /// Comes back as [`Local::Committed`].
     Propose(ManagerEntry),
+    /// No job is left, and none will come.
+    Drained,
+    /// The fleet does not take this node, and will not: its name is in use, its version too old.
+    Refused(String),
 }
 
 pub(crate) type ManagerEffects = Effects<Command>;
@@ -62,19 +61,35 @@ pub(crate) struct Worker {
     pub(crate) node: NodeId,
     pub(crate) name: String,
     pub(crate) shards: u32,
+    pub(crate) card: Card,
 }
+
+/// Another manager of this datacenter.
+#[derive(Debug, Clone)]
+pub(crate) struct ManagerPeer {
+    pub(crate) card: Card,
+    pub(crate) links: BTreeSet<LinkId>,
+}
+
+/// Which start of which gate's shard owns a job.
+pub(crate) type Owner = (NodeId, ShardId, u64);
 
 /// One manager.
 #[derive(Debug)]
 pub struct ManagerCore {
     pub(crate) config: ManagerConfig,
-    /// Links to gates, once up.
-    pub(crate) gates: BTreeMap<LinkId, NodeId>,
+    pub(crate) dialer: Dialer,
+    pub(crate) links: BTreeMap<LinkId, PeerLink>,
+    /// Links to gates.
+    pub(crate) gates: BTreeMap<LinkId, Owner>,
+    pub(crate) managers: BTreeMap<NodeId, ManagerPeer>,
     pub(crate) workers: BTreeMap<LinkId, Worker>,
     pub(crate) jobs: BTreeMap<JobId, DcJob>,
     pub(crate) now: Instant,
-    redial_at: BTreeMap<usize, Instant>,
-    dialled: BTreeMap<LinkId, usize>,
+    pub(crate) draining: bool,
+    /// A gate or manager took this one on.
+    pub(crate) joined: bool,
+    next_beat: Instant,
     scratch: Vec<u8>,
 }
 
@@ -83,113 +98,37 @@ impl ManagerCore {
     #[must_use]
     pub fn new(config: ManagerConfig) -> Self {
         Self {
-            config,
+            dialer: Dialer::new(config.identity.addr, config.seed),
+            links: BTreeMap::new(),
             gates: BTreeMap::new(),
+            managers: BTreeMap::new(),
             workers: BTreeMap::new(),
             jobs: BTreeMap::new(),
             now: Instant::ZERO,
-            redial_at: BTreeMap::new(),
-            dialled: BTreeMap::new(),
+            draining: false,
+            joined: false,
+            next_beat: Instant::ZERO,
             scratch: Vec::new(),
+            config,
         }
     }
 
-    fn dial(&mut self, at: usize, effects: &mut ManagerEffects) {
-        self.redial_at.remove(&at);
-        if let (Some(addr), Ok(dial)) = (self.config.gates.get(at), u64::try_from(at)) {
-            effects.dial(DialId(dial), *addr);
-        }
+    /// Jobs whose result the gate has not yet.
+    #[must_use]
+    pub fn live_jobs(&self) -> usize {
+        self.jobs.values().filter(|job| !job.acknowledged && !job.is_abandoned()).count()
     }
 
-    fn on_link_up(
-        &mut self,
-        link: LinkId,
-        role: Role,
-        node: NodeId,
-        dial: Option<DialId>,
-        effects: &mut ManagerEffects,
-    ) {
-        if role != Role::Gate {
-            return;
-        }
-        self.gates.insert(link, node);
-        if let Some(at) = dial.and_then(|dial| usize::try_from(dial.0).ok()) {
-            self.dialled.insert(link, at);
-        }
-        let registration = self.registration();
-        effects.send(link, Head::request(1), &registration);
-        self.resend_finals(link, node, effects);
+    fn on_drain(&mut self, effects: &mut ManagerEffects) {
+        self.draining = true;
+        self.beat(effects);
+        self.tell_if_drained(effects);
     }
 
-    fn registration(&self) -> ManagerPeerRegistration {
-        let version = ProtocolVersion::CURRENT;
-        ManagerPeerRegistration {
-            node: self.config.node.to_bytes(),
-            name: self.config.name.clone(),
-            datacenter: self.config.datacenter.clone(),
-            node_version: env!("CARGO_PKG_VERSION").to_owned(),
-            protocol_version: version.to_wire(),
-            features: version.features().0,
-            boot: self.config.boot,
-            incarnation: 0,
-            shards: u32::from(self.config.shards),
-            worker_shards: self.workers.values().fold(0, |sum, worker| sum.saturating_add(worker.shards)),
-        }
-    }
-
-    /// Tells the gates how many worker shards there are now.
-    fn announce(&self, effects: &mut ManagerEffects) {
-        let registration = self.registration();
-        for link in self.gates.keys() {
-            effects.send(*link, Head::request(1), &registration);
-        }
-    }
-
-    fn on_worker(
-        &mut self,
-        link: LinkId,
-        frame: &RawFrame<'_>,
-        told: &ArchivedWorkerRegistration,
-        effects: &mut ManagerEffects,
-    ) {
-        let worker = Worker {
-            node: NodeId::from_bytes(told.node),
-            name: told.name.as_str().to_owned(),
-            shards: told.shards.to_native(),
-        };
-        let taken = self.workers.values().any(|other| other.name == worker.name && other.node != worker.node);
-        let error = if taken {
-            format!("a worker named {:?} is registered already; names are unique", worker.name)
-        } else if self.workers.len() >= WORKERS_MAX || worker.shards == 0 {
-            format!("{} workers are registered, or the worker has no shard", self.workers.len())
-        } else {
-            String::new()
-        };
-        let version = ProtocolVersion::CURRENT;
-        let answer = RegistrationResponse {
-            accepted: error.is_empty(),
-            error,
-            protocol_version: version.to_wire(),
-            features: version.features().0,
-            heartbeat_ms: 2_000,
-            managers: Vec::new(),
-        };
-        if answer.accepted {
-            self.workers.retain(|_, other| other.node != worker.node);
-            self.workers.insert(link, worker);
-        }
-        effects.send(link, Head::reply(frame.header.correlation), &answer);
-        self.announce(effects);
-    }
-
-    fn on_link_down(&mut self, link: LinkId, effects: &mut ManagerEffects) {
-        self.gates.remove(&link);
-        if let Some(at) = self.dialled.remove(&link) {
-            self.redial_at.insert(at, self.now + REDIAL);
-        }
-        if let Some(worker) = self.workers.remove(&link) {
-            self.announce(effects);
-            self.on_worker_lost(&worker, effects);
+    /// A draining manager is done when the gates have the result of its last job.
+    pub(crate) fn tell_if_drained(&self, effects: &mut ManagerEffects) {
+        if self.draining && self.live_jobs() == 0 {
+            effects.command(Command::Drained);
         }
     }
 
@@ -212,6 +151,21 @@ impl ManagerCore {
         effects: &mut ManagerEffects,
     ) -> Result<(), DecodeError> {
         match kind {
+            Kind::WorkerHeartbeat => {
+                self.on_worker_beat(link, frame.decode::<WorkerHeartbeat>(scratch)?, effects);
+            }
+            Kind::GateHeartbeat => self.on_gate_beat(link, frame.decode::<GateHeartbeat>(scratch)?),
+            Kind::ManagerHeartbeat => self.on_manager_beat(link, frame.decode::<ManagerHeartbeat>(scratch)?),
+            Kind::ManagerPeerRegistration => {
+                self.on_manager(link, &frame, frame.decode::<ManagerPeerRegistration>(scratch)?, effects);
+            }
+            Kind::ManagerPeerRegistrationResponse => {
+                let answer = frame.decode::<ManagerPeerRegistrationResponse>(scratch)?;
+                self.on_registered(link, answer, effects);
+            }
+            Kind::NodesRequest => {
+                self.on_nodes(link, &frame, frame.decode::<NodesRequest>(scratch)?, effects);
+            }
             Kind::WorkerRegistration => {
                 self.on_worker(link, &frame, frame.decode::<WorkerRegistration>(scratch)?, effects);
             }
@@ -240,12 +194,12 @@ impl ManagerCore {
             Kind::DcFinalResultAck => {
                 let ack = frame.decode::<DcFinalResultAck>(scratch)?;
                 self.on_result_acked(JobId::from_bytes(ack.job));
+                self.tell_if_drained(effects);
             }
             Kind::StatsFinalAck => self.on_finals_kept(frame.decode::<StatsFinalAck>(scratch)?, effects),
             // Answers that change nothing here, and a peer's last words.
             Kind::StatsAck
             | Kind::JobProgressAck
-            | Kind::ManagerPeerRegistrationResponse
             | Kind::WorkflowStatus
             | Kind::ErrorReply
             | Kind::Goodbye => {}
@@ -255,7 +209,13 @@ impl ManagerCore {
             | Kind::WorkflowDispatch
             | Kind::WorkflowStart
             | Kind::RegistrationResponse
-            | Kind::ManagerPeerRegistration
+            | Kind::GatePeerRegistration
+            | Kind::GatePeerRegistrationResponse
+            | Kind::NodesResponse
+            | Kind::JobStatusRequest
+            | Kind::JobStatusResponse
+            | Kind::RegisterCallback
+            | Kind::RegisterCallbackResponse
             | Kind::JobCancelResponse
             | Kind::WorkflowCancelRequest
             | Kind::WorkflowFinalResultAck
@@ -284,9 +244,12 @@ impl ManagerCore {
 
     fn on_timer(&mut self, effects: &mut ManagerEffects) {
         let now = self.now;
-        let due: Vec<usize> =
-            self.redial_at.iter().filter(|(_, at)| **at <= now).map(|(gate, _)| *gate).collect();
-        due.into_iter().for_each(|gate| self.dial(gate, effects));
+        if self.next_beat <= now {
+            self.next_beat = now + BEAT;
+            self.beat(effects);
+        }
+        self.dialer.go(now, effects);
+        self.stop_orphans(effects);
         self.flush_late_views(effects);
         self.start_without_late_workers(effects);
         self.jobs.retain(|_, job| job.ended_at.is_none_or(|ended| now.since(ended) < REMEMBER));
@@ -324,24 +287,21 @@ impl Core for ManagerCore {
         match event {
             Event::Frame { link, frame } => self.on_frame(link, frame, effects),
             Event::Local(Local::Committed(committed)) => self.on_committed(committed, effects),
-            Event::Local(Local::Start) => {
-                (0..self.config.gates.len()).for_each(|gate| self.dial(gate, effects))
+            Event::Local(Local::Join(addrs)) => {
+                addrs.into_iter().for_each(|addr| self.dialer.join(now, addr));
+                self.dialer.go(now, effects);
             }
-            Event::LinkUp { link, peer, dial } => {
-                self.on_link_up(link, peer.hello.role, peer.hello.node, dial, effects);
-            }
+            Event::Local(Local::Drain) => self.on_drain(effects),
+            Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
             Event::LinkDown { link, .. } => self.on_link_down(link, effects),
-            Event::DialFailed { dial, .. } => {
-                if let Ok(gate) = usize::try_from(dial.0) {
-                    self.redial_at.insert(gate, now + REDIAL);
-                }
-            }
+            Event::DialFailed { dial, error } => self.dialer.on_failed(now, dial, &error),
             Event::Timer => self.on_timer(effects),
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let redials = self.redial_at.values().copied();
-        redials.chain(self.jobs.values().filter_map(DcJob::next_deadline)).min()
+        let jobs = self.jobs.values().filter_map(|job| job.next_deadline(self.config.gate_wait)).min();
+        let beat = (!self.links.is_empty()).then_some(self.next_beat);
+        [self.dialer.next_deadline(), beat, jobs].into_iter().flatten().min()
     }
 }

@@ -33,27 +33,25 @@ impl ManagerCore {
             }
             // Known: the same answer, nothing starts twice.
             (job.gate_link, job.correlation, job.fence_token) = (link, correlation, token);
+            job.orphaned_since = None;
             if job.dc_token > 0 {
                 acknowledge(job, effects);
             }
             return;
         }
         let plan = match hyperscale_plan::parse("plan", dispatch.plan.as_str()) {
+            Ok(_) if self.draining => {
+                let error = format!("manager {} is draining", self.config.identity.name);
+                refuse_job(link, correlation, dispatch, error, effects);
+                return;
+            }
             Ok(plan) => Arc::new(plan),
             Err(errors) => {
-                let attempt = dispatch.attempt.to_native();
-                let ack = JobDispatchAck {
-                    job: dispatch.job,
-                    attempt,
-                    accepted: false,
-                    dc_token: 0,
-                    error: errors.to_string(),
-                };
-                effects.send(link, Head::reply(correlation).job(id), &ack);
+                refuse_job(link, correlation, dispatch, errors.to_string(), effects);
                 return;
             }
         };
-        let Some(&gate) = self.gates.get(&link) else { return };
+        let Some(&owner) = self.gates.get(&link) else { return };
         let attempt = Attempt(dispatch.attempt.to_native());
         let units = Units {
             from: dispatch.unit_from.to_native(),
@@ -63,8 +61,9 @@ impl ManagerCore {
         let steps = DcJob::steps(&plan);
         let job = DcJob {
             id,
-            gate,
+            owner,
             gate_link: link,
+            orphaned_since: None,
             correlation,
             fence_token: token,
             dc_token: 0,
@@ -104,6 +103,18 @@ impl ManagerCore {
         acknowledge(job, effects);
         self.advance(id, effects);
     }
+}
+
+fn refuse_job(
+    link: LinkId,
+    correlation: u32,
+    dispatch: &ArchivedJobDispatch,
+    error: String,
+    effects: &mut ManagerEffects,
+) {
+    let (job, attempt) = (dispatch.job, dispatch.attempt.to_native());
+    let ack = JobDispatchAck { job, attempt, accepted: false, dc_token: 0, error };
+    effects.send(link, Head::reply(correlation).job(JobId::from_bytes(job)), &ack);
 }
 
 fn acknowledge(job: &DcJob, effects: &mut ManagerEffects) {

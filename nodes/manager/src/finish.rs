@@ -28,6 +28,7 @@ impl ManagerCore {
         effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);
         let Some(node) = self.workers.get(&link).map(|worker| worker.node) else { return };
         let now = self.now;
+        let clock = self.links.get(&link).and_then(|link| link.pulse.clock());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
         let end =
@@ -39,6 +40,7 @@ impl ManagerCore {
         job.last_end = job.last_end.max(Some(end));
         if let Some(record) = job.workers.get_mut(&node) {
             record.generator_ok &= told.generator_ok;
+            record.clock = clock.or(record.clock);
         }
         self.end_if_done(id, workflow, effects);
     }
@@ -91,6 +93,8 @@ impl ManagerCore {
             state: record.state.to_wire(),
             gap_ms: record.gap_ms,
             generator_ok: record.generator_ok,
+            clock_offset_us: record.clock.map_or(0, |clock| clock.offset_ns / 1_000),
+            clock_error_us: record.clock.map_or(u64::MAX, |clock| micros(clock.error())),
         });
         let duration = match (start, job.last_end.or(job.ended_at)) {
             (Some(start), Some(end)) => end.since(start),
@@ -99,7 +103,7 @@ impl ManagerCore {
         let result = DcFinalResult {
             job: id.to_bytes(),
             fence_token: job.fence_token,
-            datacenter: self.config.datacenter.clone(),
+            datacenter: self.config.identity.datacenter.clone(),
             attempt: job.attempt.0,
             outcome: outcome.to_wire(),
             error,

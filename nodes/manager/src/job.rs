@@ -7,11 +7,12 @@ use std::time::Duration;
 use hyperscale_codec::messages::{JobEvent, JobState, WorkerState, WorkflowState};
 use hyperscale_codec::{Attempt, JobId, NodeId, Sequence};
 use hyperscale_core::{Instant, LinkId};
+use hyperscale_fleet::ClockOffset;
 use hyperscale_jobs::{Dag, Units};
 use hyperscale_plan::Plan;
 use hyperscale_stats::{Totals, WindowMerge};
 
-use crate::core::REMEMBER;
+use crate::core::{Owner, REMEMBER};
 
 /// Merged windows wait so long for the slower workers, then go up without them.
 const VIEW_PATIENCE: Duration = Duration::from_millis(300);
@@ -48,14 +49,18 @@ pub(crate) struct WorkerRecord {
     pub(crate) state: WorkerState,
     pub(crate) gap_ms: u64,
     pub(crate) generator_ok: bool,
+    /// How far its clock was off when its last share ended.
+    pub(crate) clock: Option<ClockOffset>,
 }
 
 /// One job's part in this datacenter.
 #[derive(Debug)]
 pub(crate) struct DcJob {
     pub(crate) id: JobId,
-    pub(crate) gate: NodeId,
+    pub(crate) owner: Owner,
     pub(crate) gate_link: LinkId,
+    /// The owner's connection is gone since then.
+    pub(crate) orphaned_since: Option<Instant>,
     pub(crate) correlation: u32,
     pub(crate) fence_token: u64,
     pub(crate) dc_token: u64,
@@ -107,8 +112,15 @@ impl DcJob {
         self.view_since.map(|since| since + VIEW_PATIENCE)
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    /// It has ended, and its gate is not there to take the result.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.ended_at.is_some() && self.orphaned_since.is_some()
+    }
+
+    pub(crate) fn next_deadline(&self, gate_wait: Duration) -> Option<Instant> {
         let forgotten = self.ended_at.map(|ended| ended + REMEMBER);
-        [self.ready_deadline(), self.view_deadline(), forgotten].into_iter().flatten().min()
+        let orphaned = self.orphaned_since.filter(|_| self.outcome.is_none() && !self.cancelled);
+        let orphaned = orphaned.map(|since| since + gate_wait);
+        [self.ready_deadline(), self.view_deadline(), forgotten, orphaned].into_iter().flatten().min()
     }
 }

@@ -9,6 +9,7 @@ mod core;
 mod dispatch;
 mod finish;
 mod job;
+mod peers;
 mod stats;
 mod workflows;
 

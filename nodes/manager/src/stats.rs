@@ -8,7 +8,7 @@ use hyperscale_codec::{Epoch, ErrorCode, Flags, Head, JobId, NodeId, RawFrame, S
 use hyperscale_core::LinkId;
 use hyperscale_stats::{ColumnsBuilder, Source};
 
-use crate::core::{ManagerCore, ManagerEffects, refuse};
+use crate::core::{ManagerCore, ManagerEffects, Owner, refuse};
 use crate::job::DcJob;
 use crate::workflows::{millis, wire};
 
@@ -48,7 +48,7 @@ impl ManagerCore {
     ) {
         let Some((node, id)) = self.sender(link, frame, columns, effects) else { return };
         let now = self.now;
-        let manager = self.config.node;
+        let manager = self.config.identity.node;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let taken = job.totals.take_delta(columns, |_, _, _| {}).and_then(|()| job.view.take(node, columns));
         if let Err(error) = taken {
@@ -71,7 +71,7 @@ impl ManagerCore {
         effects: &mut ManagerEffects,
     ) {
         let Some((node, id)) = self.sender(link, frame, columns, effects) else { return };
-        let manager = self.config.node;
+        let manager = self.config.identity.node;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if let Err(error) = job.totals.take_snapshot(columns, is_final, |_, _, _| {}) {
             refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
@@ -104,7 +104,7 @@ impl ManagerCore {
 
     pub(crate) fn flush_late_views(&mut self, effects: &mut ManagerEffects) {
         let now = self.now;
-        let manager = self.config.node;
+        let manager = self.config.identity.node;
         for job in self.jobs.values_mut() {
             if job.view_deadline().is_some_and(|due| due <= now) {
                 pass_up(job, manager, effects);
@@ -113,9 +113,9 @@ impl ManagerCore {
     }
 
     /// After a gate came back: everything it may have missed. Finals of lost workers are made of what they told.
-    pub(crate) fn resend_finals(&mut self, link: LinkId, gate: NodeId, effects: &mut ManagerEffects) {
-        for job in self.jobs.values_mut().filter(|job| job.gate == gate && !job.acknowledged) {
-            job.gate_link = link;
+    pub(crate) fn resend_finals(&mut self, link: LinkId, owner: Owner, effects: &mut ManagerEffects) {
+        for job in self.jobs.values_mut().filter(|job| job.owner == owner && !job.acknowledged) {
+            (job.gate_link, job.orphaned_since) = (link, None);
             if job.outcome.is_some() {
                 send_totals(job, effects);
             }
@@ -123,7 +123,7 @@ impl ManagerCore {
         let ended: Vec<JobId> = self
             .jobs
             .values()
-            .filter(|job| job.gate == gate && job.outcome.is_some() && !job.acknowledged)
+            .filter(|job| job.owner == owner && job.outcome.is_some() && !job.acknowledged)
             .map(|job| job.id)
             .collect();
         ended.into_iter().for_each(|id| self.send_result(id, effects));

@@ -1,5 +1,6 @@
 //! Workflows in their order: assigned, dispatched to every worker, started together, ended.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
@@ -46,11 +47,11 @@ impl ManagerCore {
         if job.dag.state(at) != WorkflowState::Assigned {
             return;
         }
-        let workers: Vec<(LinkId, Worker)> =
-            self.workers.iter().map(|(link, w)| (*link, w.clone())).collect();
+        let able = self.workers.iter().filter(|(_, worker)| worker.card.accepting);
+        let workers: Vec<(LinkId, Worker)> = able.map(|(link, worker)| (*link, worker.clone())).collect();
         let weights: Vec<u32> = workers.iter().map(|(_, worker)| worker.shards).collect();
         let Ok(parts) = split(job.units, &weights) else {
-            self.end_workflow(id, workflow, WorkflowState::Failed, "no worker is registered", effects);
+            self.end_workflow(id, workflow, WorkflowState::Failed, "no worker takes work", effects);
             return;
         };
         let total = total_iterations(&job.plan, at);
@@ -65,6 +66,7 @@ impl ManagerCore {
                 state: WorkerState::Ok,
                 gap_ms: 0,
                 generator_ok: true,
+                clock: None,
             });
             let dispatch = WorkflowDispatch {
                 job: id.to_bytes(),
@@ -112,6 +114,8 @@ impl ManagerCore {
         let at = index(workflow);
         let now = self.now;
         let unix_ms = self.config.wall.unix_ms(now);
+        let one_way: BTreeMap<LinkId, Duration> =
+            self.workers.keys().map(|link| (*link, self.one_way(*link))).collect();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if job.dag.state(at) != WorkflowState::Assigned {
             return;
@@ -130,14 +134,18 @@ impl ManagerCore {
         if !anyway && live.iter().any(|(_, _, ready)| !ready) {
             return;
         }
-        let wait = if live.len() == 1 { START_ALONE } else { START_TOGETHER };
+        let away = |link: &LinkId| one_way.get(link).copied().unwrap_or_default();
+        let farthest = live.iter().map(|(_, link, _)| away(link)).max().unwrap_or_default();
+        // Four of the worst round trips, so that an order that is late once is still in time.
+        let least = if live.len() == 1 { START_ALONE } else { START_TOGETHER };
+        let wait = least.max(START_ALONE + farthest * 8);
         let start = now + wait;
         let job_start = *job.started_at.get_or_insert(start);
         if job.started_unix_ms == 0 {
             job.started_unix_ms = unix_ms.saturating_add(millis(wait));
         }
         entry.started_at = Some(start);
-        let order = WorkflowStart {
+        let mut order = WorkflowStart {
             job: id.to_bytes(),
             workflow: workflow.0,
             attempt: job.attempt.0,
@@ -147,6 +155,8 @@ impl ManagerCore {
         };
         for (node, link, _) in live.iter().filter(|(_, _, ready)| *ready) {
             job.view.expect(*node);
+            // What the order takes on its way is over when it arrives.
+            order.start_in_us = micros(wait.saturating_sub(away(link)));
             effects.send(*link, Head::default().job(id), &order);
         }
         for (node, _, _) in live.iter().filter(|(_, _, ready)| !ready) {

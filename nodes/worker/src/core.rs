@@ -7,39 +7,37 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkflowCancelRequest, ArchivedWorkflowDispatch, ArchivedWorkflowStart, CancelOutcome,
-    RegistrationResponse, StatsFinalAck, WorkerRegistration, WorkflowCancelRequest, WorkflowCancelResponse,
-    WorkflowDispatch, WorkflowDispatchAck, WorkflowFinalResultAck, WorkflowStart,
+    ManagerHeartbeat, RegistrationResponse, StatsAck, StatsFinalAck, WorkflowCancelRequest,
+    WorkflowCancelResponse, WorkflowDispatch, WorkflowDispatchAck, WorkflowFinalResultAck, WorkflowStart,
 };
-use hyperscale_codec::{
-    Attempt, DecodeError, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role, ShardId, WorkflowId,
-};
-use hyperscale_core::{Core, DialId, Effects, Event, Instant, LinkId};
+use hyperscale_codec::{Attempt, DecodeError, Head, JobId, Kind, RawFrame, ShardId, WorkflowId};
+use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
+use hyperscale_fleet::{BEAT, Dialer, Identity, PeerLink};
 
 use crate::share::{HostPort, Share};
 
-/// A manager that cannot be reached is tried again after so long.
-const REDIAL: Duration = Duration::from_millis(500);
 /// Shares at once, over all jobs; one more is refused.
 const SHARES_MAX: usize = 1_024;
 
 /// What a worker is told at its start.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
-    pub node: NodeId,
-    pub name: String,
-    pub boot: u64,
-    /// Load shards of this node.
-    pub shards: u16,
+    /// The node; its shards are those that drive load.
+    pub identity: Identity,
     pub capacity_vus: u32,
-    pub managers: Vec<SocketAddr>,
+    /// Seeds what is random.
+    pub seed: u64,
+    pub wall: WallClock,
 }
 
 /// What the worker's driver tells it.
 #[derive(Debug)]
 pub enum Local {
-    /// The node is up; dial the managers.
-    Start,
+    /// Managers are at these addresses.
+    Join(Vec<SocketAddr>),
+    /// Take no more load; [`Command::Drained`] follows when that here has moved or ended.
+    Drain,
     /// The answer to [`Command::Resolve`].
     Resolved { key: ShareKey, result: Result<Vec<Origin>, String> },
     /// A load shard says something.
@@ -53,6 +51,10 @@ pub enum Command {
     Order { shard: ShardId, order: Order },
     /// Look these names up, off the shard. Comes back as [`Local::Resolved`].
     Resolve { key: ShareKey, hosts: Vec<HostPort> },
+    /// No share is left, and none will come.
+    Drained,
+    /// The managers do not take this node, and will not: its name is in use, its version too old.
+    Refused(String),
 }
 
 pub(crate) type WorkerEffects = Effects<Command>;
@@ -61,12 +63,16 @@ pub(crate) type WorkerEffects = Effects<Command>;
 #[derive(Debug)]
 pub struct WorkerCore {
     pub(crate) config: WorkerConfig,
-    pub(crate) manager: Option<LinkId>,
+    pub(crate) dialer: Dialer,
+    /// Links to managers.
+    pub(crate) links: BTreeMap<LinkId, PeerLink>,
     pub(crate) shares: BTreeMap<ShareKey, Share>,
     pub(crate) now: Instant,
+    pub(crate) draining: bool,
+    /// A manager took this one on.
+    pub(crate) joined: bool,
+    next_beat: Instant,
     epochs: u32,
-    redial_at: BTreeMap<usize, Instant>,
-    dialled: BTreeMap<LinkId, usize>,
     scratch: Vec<u8>,
 }
 
@@ -75,48 +81,16 @@ impl WorkerCore {
     #[must_use]
     pub fn new(config: WorkerConfig) -> Self {
         Self {
-            config,
-            manager: None,
+            dialer: Dialer::new(config.identity.addr, config.seed),
+            links: BTreeMap::new(),
             shares: BTreeMap::new(),
             now: Instant::ZERO,
+            draining: false,
+            joined: false,
+            next_beat: Instant::ZERO,
             epochs: 0,
-            redial_at: BTreeMap::new(),
-            dialled: BTreeMap::new(),
             scratch: Vec::new(),
-        }
-    }
-
-    fn dial(&mut self, at: usize, effects: &mut WorkerEffects) {
-        self.redial_at.remove(&at);
-        if let (Some(addr), Ok(dial)) = (self.config.managers.get(at), u64::try_from(at)) {
-            effects.dial(DialId(dial), *addr);
-        }
-    }
-
-    fn on_link_up(&mut self, link: LinkId, role: Role, dial: Option<DialId>, effects: &mut WorkerEffects) {
-        if role != Role::Manager {
-            return;
-        }
-        self.manager = Some(link);
-        if let Some(at) = dial.and_then(|dial| usize::try_from(dial.0).ok()) {
-            self.dialled.insert(link, at);
-        }
-        let version = ProtocolVersion::CURRENT;
-        let registration = WorkerRegistration {
-            node: self.config.node.to_bytes(),
-            name: self.config.name.clone(),
-            node_version: env!("CARGO_PKG_VERSION").to_owned(),
-            protocol_version: version.to_wire(),
-            features: version.features().0,
-            boot: self.config.boot,
-            incarnation: 0,
-            shards: u32::from(self.config.shards),
-            capacity_vus: self.config.capacity_vus,
-        };
-        effects.send(link, Head::request(1), &registration);
-        // What ended meanwhile is told again; the manager ignores what it has.
-        for share in self.shares.values().filter(|share| share.is_over()) {
-            share.send_final(self.config.node, link, effects);
+            config,
         }
     }
 
@@ -141,6 +115,13 @@ impl WorkerCore {
                 let key = key(ack.job, ack.workflow.to_native(), ack.attempt.to_native());
                 self.shares.entry(key).and_modify(|share| share.result_acked = true);
                 self.release(key, effects);
+                self.tell_if_drained(effects);
+            }
+            Kind::StatsAck => {
+                let ack = frame.decode::<StatsAck>(scratch)?;
+                let acked = ack.source_epoch.iter().zip(ack.source_sequence.iter());
+                let acked = acked.map(|(epoch, sequence)| (epoch.to_native(), sequence.to_native()));
+                self.on_stats_acked(JobId::from_bytes(ack.job), &acked.collect::<Vec<_>>(), effects);
             }
             Kind::StatsFinalAck => {
                 let ack = frame.decode::<StatsFinalAck>(scratch)?;
@@ -150,11 +131,9 @@ impl WorkerCore {
             }
             Kind::RegistrationResponse => {
                 let answer = frame.decode::<RegistrationResponse>(scratch)?;
-                if !answer.accepted {
-                    tracing::error!(error = answer.error.as_str(), "the manager refused this worker");
-                    effects.close(link);
-                }
+                self.on_registered(link, answer, effects);
             }
+            Kind::ManagerHeartbeat => self.on_manager_beat(link, frame.decode::<ManagerHeartbeat>(scratch)?),
             // Everything else is an answer that changes nothing here, or not for a worker.
             Kind::Goodbye
             | Kind::JobCancelRequest
@@ -174,13 +153,22 @@ impl WorkerCore {
             | Kind::WorkflowDispatchAck
             | Kind::WorkflowStatus
             | Kind::WorkerRegistration
+            | Kind::WorkerHeartbeat
+            | Kind::GateHeartbeat
+            | Kind::GatePeerRegistration
+            | Kind::GatePeerRegistrationResponse
+            | Kind::NodesRequest
+            | Kind::NodesResponse
+            | Kind::JobStatusRequest
+            | Kind::JobStatusResponse
+            | Kind::RegisterCallback
+            | Kind::RegisterCallbackResponse
             | Kind::ManagerPeerRegistration
             | Kind::ManagerPeerRegistrationResponse
             | Kind::JobProgress
             | Kind::JobProgressAck
             | Kind::JobStatusPush
             | Kind::StatsUpdate
-            | Kind::StatsAck
             | Kind::StatsSnapshot => {}
         }
         Ok(())
@@ -201,6 +189,10 @@ impl WorkerCore {
         }
         let refuse =
             |effects: &mut WorkerEffects, error: String| answer(effects, link, correlation, key, Err(error));
+        if self.draining {
+            refuse(effects, format!("worker {} is draining", self.config.identity.name));
+            return;
+        }
         if self.shares.len() >= SHARES_MAX {
             refuse(effects, format!("this worker has {SHARES_MAX} shares already"));
             return;
@@ -212,7 +204,9 @@ impl WorkerCore {
                 return;
             }
         };
-        let share = Share::new(key, plan, dispatch, link, correlation, self.config.shards);
+        let Some(manager) = self.links.get(&link).map(|link| link.node) else { return };
+        let from = (manager, link, correlation);
+        let share = Share::new(key, plan, dispatch, from, self.config.identity.shards);
         match share {
             Ok(share) => {
                 effects.command(Command::Resolve { key, hosts: share.hosts() });
@@ -228,7 +222,7 @@ impl WorkerCore {
         result: Result<Vec<Origin>, String>,
         effects: &mut WorkerEffects,
     ) {
-        let boot = self.config.boot;
+        let boot = self.config.identity.boot;
         let Some(share) = self.shares.get_mut(&key) else { return };
         match result {
             Ok(origins) => {
@@ -296,11 +290,19 @@ impl WorkerCore {
         keys.into_iter().for_each(|key| self.release(key, effects));
     }
 
+    /// The manager has taken these (epoch, sequence) in: an ended share's last ones are safe there.
+    fn on_stats_acked(&mut self, job: JobId, acked: &[(u64, u64)], effects: &mut WorkerEffects) {
+        let told = self.shares.values_mut().filter(|share| share.key.job == job && share.has_told(acked));
+        told.for_each(|share| share.result_received = true);
+        self.tell_if_drained(effects);
+    }
+
     /// Forgets a share once both its result and its finals are safe elsewhere.
     fn release(&mut self, key: ShareKey, effects: &mut WorkerEffects) {
         let done = self.shares.get(&key).is_some_and(|share| share.result_acked && share.finals_kept);
         if let Some(share) = done.then(|| self.shares.remove(&key)).flatten() {
             share.order_all(effects, || Order::Release { key });
+            self.tell_if_drained(effects);
         }
     }
 }
@@ -344,38 +346,32 @@ impl Core for WorkerCore {
                 }
                 self.scratch = scratch;
             }
-            Event::Local(Local::Start) => {
-                (0..self.config.managers.len()).for_each(|at| self.dial(at, effects))
+            Event::Local(Local::Join(addrs)) => {
+                addrs.into_iter().for_each(|addr| self.dialer.join(now, addr));
+                self.dialer.go(now, effects);
             }
+            Event::Local(Local::Drain) => self.on_drain(effects),
             Event::Local(Local::Resolved { key, result }) => self.on_resolved(key, result, effects),
             Event::Local(Local::Report(report)) => self.on_report(report, effects),
-            Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer.hello.role, dial, effects),
-            Event::LinkDown { link, .. } => {
-                self.manager = self.manager.filter(|manager| *manager != link);
-                if let Some(at) = self.dialled.remove(&link) {
-                    self.redial_at.insert(at, now + REDIAL);
-                }
-            }
-            Event::DialFailed { dial, .. } => {
-                if let Ok(at) = usize::try_from(dial.0) {
-                    self.redial_at.insert(at, now + REDIAL);
-                }
-            }
+            Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
+            Event::LinkDown { link, .. } => self.on_link_down(link),
+            Event::DialFailed { dial, error } => self.dialer.on_failed(now, dial, &error),
             Event::Timer => {
-                let due: Vec<usize> = self
-                    .redial_at
-                    .iter()
-                    .filter(|(_, at)| **at <= now)
-                    .map(|(manager, _)| *manager)
-                    .collect();
-                due.into_iter().for_each(|at| self.dial(at, effects));
+                if self.next_beat <= now {
+                    self.next_beat = now + BEAT;
+                    self.beat(effects);
+                    self.stop_orphans(effects);
+                }
+                self.dialer.go(now, effects);
                 self.flush_late(effects);
             }
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let redials = self.redial_at.values().copied();
-        redials.chain(self.shares.values().filter_map(Share::flush_deadline)).min()
+        // With shares but no manager, too: somebody must notice that their load is not wanted any more.
+        let beat = (!self.links.is_empty() || !self.shares.is_empty()).then_some(self.next_beat);
+        let flush = self.shares.values().filter_map(Share::flush_deadline).min();
+        [beat, flush, self.dialer.next_deadline()].into_iter().flatten().min()
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod core;
+mod peers;
 mod report;
 mod share;
 

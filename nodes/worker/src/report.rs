@@ -70,11 +70,14 @@ impl WorkerCore {
     }
 
     fn flush(&mut self, key: ShareKey, effects: &mut WorkerEffects) {
-        let (now, node, manager) = (self.now, self.config.node, self.manager);
+        let (now, node) = (self.now, self.config.identity.node);
         let Some(share) = self.shares.get_mut(&key) else { return };
         share.pending_since = None;
         // Without a manager windows merge on, and cost nothing but resolution.
-        let Some(link) = manager.filter(|_| share.parts.iter().any(|part| part.dirty)) else { return };
+        let link = share.link;
+        if share.orphaned_since.is_some() || !share.parts.iter().any(|part| part.dirty) {
+            return;
+        }
         bump(share, |part| part.dirty);
         let update = StatsUpdate(share.columns(node, false).build());
         effects.send(link, Head::request(1).job(key.job), &update);
@@ -129,7 +132,7 @@ impl WorkerCore {
     fn on_ended(&mut self, ended: Box<Ended>, effects: &mut WorkerEffects) {
         let (key, shard) = (ended.key, ended.shard);
         self.take(key, shard, ended.k_from, ended.k_to, &ended.delta);
-        let (node, manager) = (self.config.node, self.manager);
+        let node = self.config.identity.node;
         let Some(share) = self.shares.get_mut(&key) else { return };
         if let Some(part) = share.part_mut(shard) {
             part.ended = Some(ended);
@@ -142,8 +145,8 @@ impl WorkerCore {
         self.flush(key, effects);
         let Some(share) = self.shares.get_mut(&key) else { return };
         bump(share, |_| true);
-        if let Some(link) = manager {
-            share.send_final(node, link, effects);
+        if share.orphaned_since.is_none() {
+            share.send_final(node, share.link, effects);
         }
     }
 }

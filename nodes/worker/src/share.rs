@@ -49,7 +49,10 @@ pub(crate) struct ShardPart {
 pub(crate) struct Share {
     pub(crate) key: ShareKey,
     pub(crate) plan: Arc<Plan>,
+    /// Who gave it, over which link, and since when that is gone.
+    pub(crate) manager: NodeId,
     pub(crate) link: LinkId,
+    pub(crate) orphaned_since: Option<Instant>,
     pub(crate) correlation: u32,
     dc_token: u64,
     seed: u64,
@@ -61,9 +64,11 @@ pub(crate) struct Share {
     pub(crate) pending_since: Option<Instant>,
     pub(crate) last_snapshot: Option<Instant>,
     canceller: Option<(LinkId, u32)>,
-    cancelled: bool,
+    pub(crate) cancelled: bool,
     /// Shards that wait for iterations while others are asked.
     pub(crate) hungry: Vec<ShardId>,
+    /// The manager has its last figures, in memory at least.
+    pub(crate) result_received: bool,
     pub(crate) result_acked: bool,
     pub(crate) finals_kept: bool,
 }
@@ -73,8 +78,7 @@ impl Share {
         key: ShareKey,
         plan: Arc<Plan>,
         dispatch: &ArchivedWorkflowDispatch,
-        link: LinkId,
-        correlation: u32,
+        (manager, link, correlation): (NodeId, LinkId, u32),
         shards: u16,
     ) -> Result<Self, String> {
         let index = usize::try_from(key.workflow.0).unwrap_or(usize::MAX);
@@ -104,7 +108,9 @@ impl Share {
         });
         Ok(Self {
             key,
+            manager,
             link,
+            orphaned_since: None,
             correlation,
             dc_token: dispatch.dc_token.to_native(),
             seed: dispatch.seed.to_native(),
@@ -118,6 +124,7 @@ impl Share {
             canceller: None,
             cancelled: false,
             hungry: Vec::new(),
+            result_received: false,
             result_acked: false,
             finals_kept: false,
             plan,
@@ -225,6 +232,12 @@ impl Share {
 
     pub(crate) fn has_epochs(&self, epochs: &[u64]) -> bool {
         self.is_over() && self.parts.iter().all(|part| epochs.contains(&part.epoch.0))
+    }
+
+    /// Whether the last message of each part is among these (epoch, sequence).
+    pub(crate) fn has_told(&self, acked: &[(u64, u64)]) -> bool {
+        let told = |part: &ShardPart| acked.iter().any(|(e, s)| *e == part.epoch.0 && *s >= part.sequence.0);
+        self.is_over() && self.parts.iter().all(told)
     }
 
     pub(crate) fn window_ms(&self) -> u32 {

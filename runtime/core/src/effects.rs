@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use hyperscale_codec::{Encode, EncodeError, Encoder, Head};
+use hyperscale_codec::{Encode, EncodeError, Encoder, Head, HeadPatch, RawFrame};
 
 use crate::{DialId, LinkId};
 
@@ -58,6 +58,17 @@ impl<C> Effects<C> {
         let start = self.arena.len();
         self.arena.extend_from_slice(frame);
         self.list.push(Effect::Send { link, range: start..self.arena.len() });
+    }
+
+    /// Passes a frame on by its header alone, one hop further. One that has crossed as many nodes as a frame may is not
+    /// sent; then this is `false`.
+    pub fn forward_as(&mut self, link: LinkId, frame: &RawFrame<'_>, patch: HeadPatch) -> bool {
+        let start = self.arena.len();
+        let passed = frame.forward(&mut self.arena, patch).is_ok();
+        if passed {
+            self.list.push(Effect::Send { link, range: start..self.arena.len() });
+        }
+        passed
     }
 
     /// Asks for a connection.

@@ -47,7 +47,7 @@ impl Sub<Duration> for Instant {
 /// The wall clock at one instant, to show and log times; it orders nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WallClock {
-    /// Milliseconds since 1970 at `at`.
+    /// Milliseconds since 1970 at `at`, exactly: `at` lies where a millisecond begins.
     pub unix_ms: u64,
     pub at: Instant,
 }
@@ -61,5 +61,13 @@ impl WallClock {
         let forward = u64::try_from(forward).unwrap_or(u64::MAX);
         let back = u64::try_from(back).unwrap_or(u64::MAX);
         self.unix_ms.saturating_add(forward).saturating_sub(back)
+    }
+
+    /// What the wall clock shows at `now`, in ns since 1970.
+    #[must_use]
+    pub const fn unix_ns(self, now: Instant) -> u64 {
+        let forward = now.0.saturating_sub(self.at.0);
+        let back = self.at.0.saturating_sub(now.0);
+        self.unix_ms.saturating_mul(1_000_000).saturating_add(forward).saturating_sub(back)
     }
 }

@@ -8,7 +8,7 @@ use hyperscale_codec::messages::Goodbye;
 use hyperscale_codec::{ErrorCode, Head, Hello, Limits, Verdict};
 use hyperscale_core::{Core, DialError, DialId, Event, LinkDown, LinkId, Peer};
 
-use super::node::LinkEntry;
+use super::node::{Carrier, LinkEntry};
 use super::{Driver, Posted};
 use crate::link::handshake::{self, HandshakeError};
 use crate::link::{Incoming, Wire};
@@ -161,7 +161,8 @@ impl<C: Core + 'static> Driver<C> {
         let link = self.new_link();
         let peer = Rc::new(Peer { addr: stream.peer(), hello });
         let wire = Wire::new(stream, self.config.limits.send_queue_bytes_max);
-        let entry = LinkEntry { wire: Rc::clone(&wire), peer: Rc::clone(&peer), accepted: dial.is_none() };
+        let carrier = Carrier::Socket(Rc::clone(&wire));
+        let entry = LinkEntry { carrier, peer: Rc::clone(&peer), accepted: dial.is_none() };
         // However this task ends, the core is told.
         let _told = LinkGuard::new(self, link);
         let now = self.shard.now();

@@ -9,6 +9,7 @@ mod connect;
 mod node;
 mod post;
 mod pump;
+mod sibling;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -30,6 +31,7 @@ use node::Node;
 use post::{Post, Posted};
 
 pub use node::CommandCx;
+pub use sibling::{Siblings, siblings};
 pub use post::{LOCALS_MAX, LocalSender, LocalsFull};
 
 /// Local events taken from a mailbox at once.
@@ -218,7 +220,7 @@ impl<C: Core + 'static> NodeHandle<C> {
         driver.silent.set(true);
         let links = std::mem::take(&mut driver.node.borrow_mut().links);
         for entry in links.values() {
-            entry.wire.queue.close();
+            entry.carrier.close();
             driver.shard.counters().links_open.sub(1);
         }
         drop(links);

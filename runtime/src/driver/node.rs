@@ -9,6 +9,7 @@ use hyperscale_codec::{Encode, Encoder, ErrorCode, Flags, HEADER_LEN, Head, Head
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer};
 
 use super::post::{LocalSender, Posted};
+use super::sibling::Crossings;
 use crate::Shard;
 use crate::link::Wire;
 
@@ -54,10 +55,34 @@ impl<L> CommandCx<'_, L> {
 
 /// A link that is up.
 pub(super) struct LinkEntry {
-    pub(super) wire: Rc<Wire>,
+    pub(super) carrier: Carrier,
     pub(super) peer: Rc<Peer>,
     /// It came to us.
     pub(super) accepted: bool,
+}
+
+/// What carries a link's frames.
+pub(super) enum Carrier {
+    Socket(Rc<Wire>),
+    Sibling(Crossings),
+}
+
+impl Carrier {
+    /// Queues a frame; whether there was room.
+    fn push(&self, frame: &[u8]) -> bool {
+        match self {
+            Self::Socket(wire) => wire.queue.push(frame).is_ok(),
+            Self::Sibling(crossings) => crossings.push(frame),
+        }
+    }
+
+    /// Nothing more is queued.
+    pub(super) fn close(&self) {
+        match self {
+            Self::Socket(wire) => wire.queue.close(),
+            Self::Sibling(_) => {}
+        }
+    }
 }
 
 /// Carries dials out; starts a task for each.
@@ -233,7 +258,7 @@ impl<C: Core> Node<C> {
     fn forget(&mut self, link: LinkId) -> bool {
         let entry = self.links.remove(&link);
         if let Some(entry) = &entry {
-            entry.wire.queue.close();
+            entry.carrier.close();
             self.shard.counters().links_open.sub(1);
         }
         entry.is_some()
@@ -274,10 +299,14 @@ fn push<L>(
     let too_long = frame.len() > core_max.saturating_add(HEADER_LEN).saturating_add(usize::from(u16::MAX));
     let why = if too_long {
         format!("a frame of {} bytes; {} takes {core_max} at most", frame.len(), hello.name)
-    } else if entry.wire.queue.push(frame).is_err() {
-        format!("{} does not read as fast as this node sends; its queue is full", hello.name)
-    } else {
+    } else if entry.carrier.push(frame) {
         return None;
+    } else if matches!(entry.carrier, Carrier::Sibling(_)) {
+        // A shard of this node is not cut off: what it could not take is lost, and asked for again.
+        shard.counters().bound_hits.add(1);
+        return None;
+    } else {
+        format!("{} does not read as fast as this node sends; its queue is full", hello.name)
     };
     shard.counters().bound_hits.add(1);
     Some(Posted::LinkDown(link, LinkDown::Protocol(why)))

@@ -4,8 +4,10 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hyperscale_codec::Role;
 use hyperscale_core::{Core, Event, Instant, LinkDown};
 
+use super::node::Carrier;
 use super::{Driver, FEED_MAX, Posted};
 use crate::mailbox::Inbox;
 
@@ -83,11 +85,14 @@ impl<C: Core + 'static> Driver<C> {
             self.shard.sleep(SWEEP).await;
             let now = self.shard.now();
             for (link, entry) in &self.node.borrow().links {
-                let silent = now.since(entry.wire.last_read.get());
+                let Carrier::Socket(wire) = &entry.carrier else { continue };
+                let silent = now.since(wire.last_read.get());
                 if silent >= SWEEP {
-                    entry.wire.release();
+                    wire.release();
                 }
-                if self.config.limits.idle_timeout.is_some_and(|idle| silent >= idle) {
+                // A client that follows a job has nothing to say.
+                let must_beat = entry.peer.hello.role != Role::Client && self.config.role != Role::Client;
+                if must_beat && self.config.limits.idle_timeout.is_some_and(|idle| silent >= idle) {
                     late.push((*link, silent));
                 }
             }

@@ -12,6 +12,7 @@ use hyperscale_codec::{
     Verdict, hello_len,
 };
 use hyperscale_core::DialError;
+use hyperscale_fleet::Identity;
 
 use crate::tcp::Stream;
 use crate::{LinkLimits, Shard, TimedOut, clock};
@@ -38,6 +39,8 @@ pub struct NodeConfig {
     pub features: Features,
     /// The build, for people.
     pub node_version: String,
+    /// Shards that its work is divided among.
+    pub shards: u16,
     /// Roles that may connect to it.
     pub accepts: Vec<Role>,
     /// The port of each shard, where they have one.
@@ -62,9 +65,26 @@ impl NodeConfig {
             features: ProtocolVersion::CURRENT.features(),
             node_version: env!("CARGO_PKG_VERSION").to_owned(),
             accepts: vec![Role::Client, Role::Gate, Role::Manager, Role::Worker],
+            shards: 1,
             ports: Vec::new(),
             listen: None,
             limits: LinkLimits::default(),
+        }
+    }
+
+    /// A node as it tells of itself, of this fleet, that lets these roles in.
+    #[must_use]
+    pub fn of(identity: &Identity, fleet: &str, accepts: &[Role]) -> Self {
+        Self {
+            fleet: fleet.to_owned(),
+            boot: identity.boot,
+            version: identity.version,
+            features: identity.features,
+            node_version: identity.node_version.clone(),
+            shards: identity.shards,
+            accepts: accepts.to_vec(),
+            listen: identity.addr,
+            ..Self::new(identity.role, identity.node, identity.name.clone())
         }
     }
 
@@ -75,7 +95,7 @@ impl NodeConfig {
             verdict,
             role: self.role,
             version: self.version,
-            shards: shard.count(),
+            shards: self.shards,
             shard: ShardId(shard.id()),
             in_flight_max: IN_FLIGHT_MAX,
             features: self.features,

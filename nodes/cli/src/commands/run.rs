@@ -87,7 +87,13 @@ fn follow(hear: &mpsc::Receiver<Told>, args: &Run, outputs: &mut Outputs) -> End
             Ok(Told::Job(Notice::Failed { error })) | Ok(Told::Failed(error)) => {
                 return Ending::Failed(error);
             }
-            Ok(Told::Job(Notice::Accepted { .. } | Notice::Cancelled { .. })) => {}
+            Ok(Told::Job(
+                Notice::Accepted { .. }
+                | Notice::Cancelled { .. }
+                | Notice::Status(_)
+                | Notice::Nodes { .. }
+                | Notice::Reconnecting { .. },
+            )) => {}
             Ok(Told::Interrupted) => {
                 interrupted = true;
                 say("ending the run; Ctrl-C again ends at once");

@@ -1,36 +1,131 @@
 //! Runs the gate's core on the runtime: carries bytes, decides nothing. Its ledger is a group of one, in memory.
+//!
+//! Each shard listens on the node's address, which the kernel spreads connections over, and on a port of its own, which
+//! its greeting tells: who streams for a job connects to the shard that owns it.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use hyperscale_codec::Role;
+use hyperscale_codec::{Role, ShardId};
+use hyperscale_core::WallClock;
+use hyperscale_fleet::Identity;
 use hyperscale_gate::{Command, GateConfig, GateCore, Local};
 use hyperscale_ledger::MemoryLedger;
+use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::tcp::{BoundListener, ListenError, bind};
-use hyperscale_runtime::{NodeConfig, NodeDriver, NodeHandle, Shard};
+use hyperscale_runtime::{
+    LinkLimits, NodeConfig, NodeDriver, NodeHandle, Receiver, Shard, Siblings, TaskKind, siblings,
+};
 
-/// Starts a gate on this shard, listening on `listen` (port 0 for a free one).
+/// What all shards of a gate share.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub identity: Identity,
+    pub fleet: String,
+    /// Other gates, by name or address.
+    pub join: Vec<JoinAddr>,
+    pub wall: WallClock,
+    /// Wait for a datacenter that can take a job.
+    pub dispatch_wait: Duration,
+    /// Wait for a manager that lost its connection.
+    pub manager_wait: Duration,
+    pub limits: LinkLimits,
+}
+
+/// What one shard takes with it.
+#[derive(Debug)]
+pub struct GateShard {
+    shared: BoundListener,
+    own: Option<BoundListener>,
+    ports: Arc<Vec<u16>>,
+    siblings: Option<Siblings>,
+}
+
+/// What a gate's shard tells the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// No job of this shard is left, and none will come.
+    Drained,
+    /// The fleet does not take this node.
+    Refused(String),
+}
+
+/// Binds everything a gate of so many shards listens on, before any of them starts; the node's address with the port
+/// that was chosen.
 ///
 /// # Errors
 /// [`ListenError`], such as for an address in use.
+pub fn bind_shards(listen: SocketAddr, shards: u16) -> Result<(SocketAddr, Vec<GateShard>), ListenError> {
+    let shared = bind(listen, shards)?;
+    let addr = shared.first().map_or(listen, BoundListener::addr);
+    if shards <= 1 {
+        let ports = Arc::new(vec![addr.port()]);
+        let only = shared.into_iter().map(|shared| GateShard {
+            shared,
+            own: None,
+            ports: Arc::clone(&ports),
+            siblings: None,
+        });
+        return Ok((addr, only.collect()));
+    }
+    let mut own = Vec::with_capacity(usize::from(shards));
+    for _ in 0..shards {
+        own.extend(bind(SocketAddr::new(addr.ip(), 0), 1)?);
+    }
+    let ports = Arc::new(own.iter().map(|own| own.addr().port()).collect::<Vec<_>>());
+    let ends = shared.into_iter().zip(own).zip(siblings(shards));
+    let shards = ends.map(|((shared, own), siblings)| GateShard {
+        shared,
+        own: Some(own),
+        ports: Arc::clone(&ports),
+        siblings: Some(siblings),
+    });
+    Ok((addr, shards.collect()))
+}
+
+/// Starts one shard of a gate. `orders` brings what the process wants of it.
+#[must_use]
 pub fn start(
     shard: &Shard,
-    name: &str,
-    listen: SocketAddr,
-    mut config: GateConfig,
-) -> Result<NodeHandle<GateCore>, ListenError> {
-    let listeners = bind(listen, 1)?;
-    config.addr = listeners.first().map_or(listen, BoundListener::addr).to_string();
-    let mut node = NodeConfig::new(Role::Gate, config.node, name);
-    node.accepts = vec![Role::Client, Role::Gate, Role::Manager];
-    let mut ledger = MemoryLedger::default();
-    Ok(NodeDriver::start_on(
-        shard,
-        node,
-        listeners,
-        GateCore::new(config),
-        move |command, cx| match command {
+    gate: &Gate,
+    ends: GateShard,
+    seed: u64,
+    orders: Option<Receiver<Local>>,
+    told: impl Fn(Told) + 'static,
+) -> NodeHandle<GateCore> {
+    let GateShard { shared, own, ports, siblings } = ends;
+    let here = own.as_ref().unwrap_or(&shared).addr();
+    let config = GateConfig {
+        identity: gate.identity.clone(),
+        shard: ShardId(shard.id()),
+        addr: here.to_string(),
+        seed,
+        wall: gate.wall,
+        dispatch_wait: gate.dispatch_wait,
+        manager_wait: gate.manager_wait,
+    };
+    let mut node = NodeConfig::of(&gate.identity, &gate.fleet, &[Role::Client, Role::Gate, Role::Manager]);
+    node.ports = ports.to_vec();
+    node.limits = gate.limits.clone();
+    let mut ledger = MemoryLedger::starting_at(gate.wall.unix_ms);
+    let listeners = own.into_iter().chain([shared]).collect();
+    let handle = NodeDriver::start_on(shard, node, listeners, GateCore::new(config), move |command, cx| {
+        match command {
             Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
-        },
-    ))
+            Command::Drained => told(Told::Drained),
+            Command::Refused(error) => told(Told::Refused(error)),
+        }
+    });
+    if let Some(siblings) = siblings {
+        handle.join_siblings(siblings);
+    }
+    if let Some(orders) = orders {
+        handle.feed(orders.open(shard));
+    }
+    let local = handle.local();
+    let joining = keep_resolving(shard.clone(), gate.join.clone(), move |addrs| local.send(Local::Join(addrs)).is_ok());
+    let _ends_with_the_shard = shard.spawn("join", TaskKind::Service, joining);
+    handle
 }

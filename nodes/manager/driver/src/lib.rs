@@ -1,32 +1,72 @@
 //! Runs the manager's core on the runtime: carries bytes, decides nothing. Its ledger is a group of one, in memory.
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use hyperscale_codec::Role;
+use hyperscale_core::WallClock;
+use hyperscale_fleet::Identity;
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::{Command, Local, ManagerConfig, ManagerCore};
-use hyperscale_runtime::tcp::ListenError;
-use hyperscale_runtime::{NodeConfig, NodeDriver, NodeHandle, Shard};
+use hyperscale_runtime::join::{JoinAddr, keep_resolving};
+use hyperscale_runtime::tcp::BoundListener;
+use hyperscale_runtime::{LinkLimits, NodeConfig, NodeDriver, NodeHandle, Receiver, Shard, TaskKind};
 
-/// Starts a manager on this shard, listening on `listen` (port 0 for a free one), and has it dial its gates.
-///
-/// # Errors
-/// [`ListenError`], such as for an address in use.
+/// A manager, before it starts.
+#[derive(Debug, Clone)]
+pub struct Manager {
+    pub identity: Identity,
+    pub fleet: String,
+    /// Gates, and other managers of the datacenter, by name or address.
+    pub join: Vec<JoinAddr>,
+    pub wall: WallClock,
+    /// Wait for a gate that lost its connection.
+    pub gate_wait: Duration,
+    pub limits: LinkLimits,
+}
+
+/// What a manager tells its process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// No job is left, and none will come.
+    Drained,
+    /// The fleet does not take this node.
+    Refused(String),
+}
+
+/// Starts a manager on this shard. `orders` brings what the process wants of it.
+#[must_use]
 pub fn start(
     shard: &Shard,
-    listen: SocketAddr,
-    config: ManagerConfig,
-) -> Result<NodeHandle<ManagerCore>, ListenError> {
-    let mut node = NodeConfig::new(Role::Manager, config.node, config.name.clone());
-    node.accepts = vec![Role::Gate, Role::Manager, Role::Worker];
-    node.boot = config.boot;
-    node.listen = Some(listen);
-    let mut ledger = MemoryLedger::default();
-    let handle =
-        NodeDriver::start(shard, node, ManagerCore::new(config), move |command, cx| match command {
-            Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
-        })?;
-    let _first_of_all = handle.local().send(Local::Start);
-    Ok(handle)
+    manager: &Manager,
+    listener: BoundListener,
+    seed: u64,
+    orders: Option<Receiver<Local>>,
+    told: impl Fn(Told) + 'static,
+) -> NodeHandle<ManagerCore> {
+    let config = ManagerConfig {
+        identity: manager.identity.clone(),
+        seed,
+        wall: manager.wall,
+        gate_wait: manager.gate_wait,
+    };
+    let mut node =
+        NodeConfig::of(&manager.identity, &manager.fleet, &[Role::Gate, Role::Manager, Role::Worker]);
+    node.ports = vec![listener.addr().port()];
+    node.limits = manager.limits.clone();
+    let mut ledger = MemoryLedger::starting_at(manager.wall.unix_ms);
+    let core = ManagerCore::new(config);
+    let handle = NodeDriver::start_on(shard, node, vec![listener], core, move |command, cx| match command {
+        Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
+        Command::Drained => told(Told::Drained),
+        Command::Refused(error) => told(Told::Refused(error)),
+    });
+    if let Some(orders) = orders {
+        handle.feed(orders.open(shard));
+    }
+    let local = handle.local();
+    let joining =
+        keep_resolving(shard.clone(), manager.join.clone(), move |addrs| local.send(Local::Join(addrs)).is_ok());
+    let _ends_with_the_shard = shard.spawn("join", TaskKind::Service, joining);
+    handle
 }

@@ -13,13 +13,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyperscale_codec::{Role, ShardId};
+use hyperscale_core::WallClock;
 use hyperscale_engine::EngineShard;
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
+use hyperscale_fleet::Identity;
+use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::load_socket::{LoadOptions, run_load};
-use hyperscale_runtime::tcp::ListenError;
+use hyperscale_runtime::tcp::BoundListener;
 use hyperscale_runtime::{
-    Inbox, LocalSender, NodeConfig, NodeDriver, NodeHandle, Receiver, Sender, Shard, StopReason, TaskKind,
-    TrySendError, mailbox,
+    CommandCx, Inbox, LinkLimits, LocalSender, NodeConfig, NodeDriver, NodeHandle, Receiver, Sender, Shard,
+    StopReason, TaskKind, TrySendError, mailbox,
 };
 use hyperscale_worker::{Command, HostPort, Local, WorkerConfig, WorkerCore};
 
@@ -59,6 +62,12 @@ impl Mailboxes {
         Self { orders, inboxes, reports, reports_inbox }
     }
 
+    /// To tell the core something from outside the shards.
+    #[must_use]
+    pub fn sender(&self) -> Sender<Local> {
+        self.reports.clone()
+    }
+
     /// The ends of each party.
     #[must_use]
     pub fn split(self) -> (CoreMail, Vec<ShardMail>) {
@@ -68,19 +77,47 @@ impl Mailboxes {
     }
 }
 
-/// Starts the worker's core on this shard and has it dial its managers.
-///
-/// # Errors
-/// None but those of the runtime: a worker does not listen.
+/// A worker, before it starts.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pub identity: Identity,
+    pub fleet: String,
+    /// Managers of its datacenter, by name or address.
+    pub join: Vec<JoinAddr>,
+    pub capacity_vus: u32,
+    pub wall: WallClock,
+    pub limits: LinkLimits,
+}
+
+/// What a worker tells its process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// No share is left, and none will come.
+    Drained,
+    /// The managers do not take this node.
+    Refused(String),
+}
+
+/// Starts the worker's core on this shard. A worker of an embedded fleet need not listen.
+#[must_use]
 pub fn start_core(
     shard: &Shard,
-    config: WorkerConfig,
+    worker: &Worker,
+    listener: Option<BoundListener>,
+    seed: u64,
     mail: CoreMail,
-) -> Result<NodeHandle<WorkerCore>, ListenError> {
-    let mut node = NodeConfig::new(Role::Worker, config.node, config.name.clone());
-    node.boot = config.boot;
+    told: impl Fn(Told) + 'static,
+) -> NodeHandle<WorkerCore> {
+    let mut node = NodeConfig::of(&worker.identity, &worker.fleet, &[Role::Manager, Role::Worker]);
+    node.limits = worker.limits.clone();
+    let config = WorkerConfig {
+        identity: worker.identity.clone(),
+        capacity_vus: worker.capacity_vus,
+        seed,
+        wall: worker.wall,
+    };
     let CoreMail { orders, reports } = mail;
-    let handle = NodeDriver::start(shard, node, WorkerCore::new(config), move |command, cx| match command {
+    let commands = move |command, cx: &mut CommandCx<'_, Local>| match command {
         Command::Order { shard: to, order } => {
             let sent = orders.get(usize::from(to.0)).map(|mail| mail.try_send(order));
             if !matches!(sent, Some(Ok(()))) && !cx.shard().is_stopping() {
@@ -92,10 +129,17 @@ pub fn start_core(
             let looking = resolve(shard.clone(), sender, key, hosts);
             let _runs_to_its_end = shard.spawn("resolve", TaskKind::Connection, looking);
         }
-    })?;
+        Command::Drained => told(Told::Drained),
+        Command::Refused(error) => told(Told::Refused(error)),
+    };
+    let listeners = listener.into_iter().collect();
+    let handle = NodeDriver::start_on(shard, node, listeners, WorkerCore::new(config), commands);
     handle.feed(reports.open(shard));
-    let _first_of_all = handle.local().send(Local::Start);
-    Ok(handle)
+    let local = handle.local();
+    let joining =
+        keep_resolving(shard.clone(), worker.join.clone(), move |addrs| local.send(Local::Join(addrs)).is_ok());
+    let _ends_with_the_shard = shard.spawn("join", TaskKind::Service, joining);
+    handle
 }
 
 /// An order or report that does not arrive would leave a share without an end: the node's state is unknown.

@@ -1,0 +1,64 @@
+//! One question to the fleet, one answer.
+
+use hyperscale_codec::messages::{
+    JobCancelRequest, JobStatusRequest, NodeEntry, NodesRequest, NodesResponse,
+};
+use hyperscale_codec::{Head, JobId};
+use hyperscale_core::LinkId;
+
+use crate::core::{CANCEL, ClientCore, ClientEffects, Goal, Notice, QUESTION};
+
+/// What the user wants to know, or wants done once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    /// How does this job stand?
+    Status { job: JobId },
+    /// Stop this job.
+    Cancel { job: JobId, reason: String },
+    /// Who is in the fleet?
+    Nodes {
+        /// Rows that came so far; empty at first.
+        so_far: Vec<NodeEntry>,
+    },
+}
+
+impl Question {
+    pub(crate) fn send(&self, link: LinkId, effects: &mut ClientEffects) {
+        match self {
+            Self::Status { job } => {
+                let request = JobStatusRequest { job: job.to_bytes() };
+                effects.send(link, Head::request(QUESTION).job(*job), &request);
+            }
+            Self::Cancel { job, reason } => {
+                let request = JobCancelRequest {
+                    job_id: job.to_bytes(),
+                    requester_id: [0; 16],
+                    timestamp: 0,
+                    fence_token: 0,
+                    reason: reason.clone(),
+                };
+                effects.send(link, Head::request(CANCEL).job(*job), &request);
+            }
+            // From the start: what came before a lost connection may have changed.
+            Self::Nodes { .. } => effects.send(link, Head::request(QUESTION), &first_page()),
+        }
+    }
+}
+
+fn first_page() -> NodesRequest {
+    NodesRequest { cursor: String::new(), limit: 0 }
+}
+
+impl ClientCore {
+    pub(crate) fn on_nodes(&mut self, link: LinkId, page: NodesResponse, effects: &mut ClientEffects) {
+        let Goal::Answer(Question::Nodes { so_far }) = &mut self.goal else { return };
+        so_far.extend(page.nodes);
+        if page.next.is_empty() {
+            let (nodes, missing) = (std::mem::take(so_far), page.missing);
+            self.goal = Goal::Done;
+            self.notify(effects, Notice::Nodes { nodes, missing });
+        } else {
+            effects.send(link, Head::request(QUESTION), &NodesRequest { cursor: page.next, limit: 0 });
+        }
+    }
+}

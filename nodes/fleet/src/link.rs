@@ -1,0 +1,63 @@
+//! One connection to a peer, as every role keeps it.
+
+use hyperscale_codec::messages::{ArchivedClockReading, ArchivedHealthPiggyback, ClockReading, HealthPiggyback};
+use hyperscale_codec::{Features, Hello, NodeId, Role, ShardId};
+use hyperscale_core::{Instant, WallClock};
+
+use crate::{Identity, Pulse};
+
+/// Who is at the other end, what both ends have, and how it lives.
+#[derive(Debug, Clone)]
+pub struct PeerLink {
+    pub node: NodeId,
+    pub role: Role,
+    pub shard: ShardId,
+    /// Features of both ends.
+    pub common: Features,
+    pub pulse: Pulse,
+}
+
+impl PeerLink {
+    /// A link that just came up.
+    #[must_use]
+    pub fn new(own: &Identity, hello: &Hello) -> Self {
+        // Ends that cannot talk have nothing in common; the handshake keeps them apart.
+        let both = own.capabilities().negotiate(&hello.capabilities());
+        Self {
+            node: hello.node,
+            role: hello.role,
+            shard: hello.shard,
+            common: both.map_or(Features::default(), |both| both.features),
+            pulse: Pulse::default(),
+        }
+    }
+
+    /// Takes a heartbeat in.
+    pub fn hear(
+        &mut self,
+        now: Instant,
+        wall: WallClock,
+        health: &ArchivedHealthPiggyback,
+        clock: &ArchivedClockReading,
+    ) {
+        let reading = ClockReading {
+            sent_ns: clock.sent_ns.to_native(),
+            echo_ns: clock.echo_ns.to_native(),
+            held_ns: clock.held_ns.to_native(),
+        };
+        self.pulse.hear(now, wall, reading, health.accepting_work, health.overload_state);
+    }
+
+    /// What every heartbeat on this link begins with.
+    pub fn beat(
+        &mut self,
+        own: &Identity,
+        now: Instant,
+        wall: WallClock,
+        accepting: bool,
+        capacity: u32,
+    ) -> (HealthPiggyback, ClockReading) {
+        let (seq, clock) = self.pulse.next(now, wall);
+        (own.health(seq, accepting, capacity), clock)
+    }
+}

@@ -1,0 +1,104 @@
+//! Questions about a job: how it stands, and tell me from now on (B-2).
+
+use std::time::Duration;
+
+use hyperscale_codec::messages::{
+    ArchivedJobStatusRequest, ArchivedRegisterCallback, JobStatusResponse, RegisterCallbackResponse,
+};
+use hyperscale_codec::{ErrorCode, Features, Head, JobId, RawFrame};
+use hyperscale_core::LinkId;
+
+use crate::core::{GateCore, GateEffects, refuse};
+use crate::job::GateJob;
+
+impl GateCore {
+    pub(crate) fn on_status(
+        &self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        request: &ArchivedJobStatusRequest,
+        effects: &mut GateEffects,
+    ) {
+        let id = JobId::from_bytes(request.job);
+        let Some(job) = self.jobs.get(&id) else {
+            self.unknown_job(id, link, frame, effects);
+            return;
+        };
+        let answer = JobStatusResponse {
+            job: request.job,
+            name: job.plan.name.clone(),
+            state: job.state().to_wire(),
+            error: job.error.clone(),
+            owner: self.config.identity.node.to_bytes(),
+            owner_name: self.config.identity.name.clone(),
+            owner_addr: self.config.addr.clone(),
+            fence_token: job.token,
+            accepted_unix_ms: self.config.wall.unix_ms(job.accepted_at),
+            elapsed_ms: millis(self.elapsed(job)),
+            requests: job.running.requests,
+            errors: job.running.errors,
+            dropped: job.running.dropped,
+            datacenters: job.datacenters.keys().cloned().collect(),
+        };
+        effects.send(link, Head::reply(frame.header.correlation).job(id), &answer);
+    }
+
+    /// Subscribes a client that came here; one whose question was passed on learns where to come.
+    pub(crate) fn on_callback(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        request: &ArchivedRegisterCallback,
+        effects: &mut GateEffects,
+    ) {
+        let id = JobId::from_bytes(request.job);
+        let passed_on = frame.header.flags.hops() > 0;
+        let may = self.common(link).contains(Features::CLIENT_RECONNECTION) || passed_on;
+        let Some(elapsed) = self.jobs.get(&id).map(|job| self.elapsed(job)) else {
+            self.unknown_job(id, link, frame, effects);
+            return;
+        };
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let here = may && !passed_on;
+        if here && request.follow {
+            job.subscribe(link, request.histograms);
+        }
+        let answer = RegisterCallbackResponse {
+            job: request.job,
+            success: here,
+            owner_addr: self.config.addr.clone(),
+            state: job.state().to_wire(),
+            requests: job.running.requests,
+            errors: job.running.errors,
+            elapsed_ms: millis(elapsed),
+            seq: job.seq,
+            error: match (may, here) {
+                (_, true) => String::new(),
+                (true, false) => "the job is at owner_addr; ask there".to_owned(),
+                (false, false) => "client_reconnection was not negotiated; poll the job's status".to_owned(),
+            },
+        };
+        effects.send(link, Head::reply(frame.header.correlation).job(id), &answer);
+        if here && let Some(result) = job.result.clone().filter(|_| job.state().is_final()) {
+            effects.send(link, Head::default().job(id), result.as_ref());
+        }
+    }
+
+    fn unknown_job(&self, id: JobId, link: LinkId, frame: &RawFrame<'_>, effects: &mut GateEffects) {
+        let gates = self.gates.len() + 1;
+        let text = format!(
+            "no job {id} is known to gate {} or those it could ask ({gates} gates are in its ring); a job is \
+             forgotten 10 minutes after its end, and when the gate that owns it dies",
+            self.config.identity.name
+        );
+        refuse(effects, link, frame, ErrorCode::UnknownJob, text);
+    }
+
+    fn elapsed(&self, job: &GateJob) -> Duration {
+        job.ended_at.unwrap_or(self.now).since(job.accepted_at)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,334 @@
+//! Who is linked to this manager: gates, the datacenter's other managers, workers. Registrations and heartbeats.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hyperscale_codec::messages::{
+    ArchivedGateHeartbeat, ArchivedManagerHeartbeat, ArchivedManagerPeerRegistration,
+    ArchivedManagerPeerRegistrationResponse, ArchivedNodesRequest, ArchivedWorkerHeartbeat,
+    ArchivedWorkerRegistration, ManagerHeartbeat, ManagerPeerRegistrationResponse, NodesResponse,
+    RegistrationResponse,
+};
+use hyperscale_codec::{Head, JobId, RawFrame, Role};
+use hyperscale_core::{DialId, LinkId, Peer};
+use hyperscale_fleet::{Card, Dialled, PeerLink, beat_ms, page};
+use hyperscale_ledger::ManagerEntry;
+
+use crate::core::{Command, ManagerCore, ManagerEffects, Worker};
+
+/// Workers of one manager at most; one more is refused.
+const WORKERS_MAX: usize = 16_384;
+/// Other managers of one datacenter at most.
+const PEERS_MAX: usize = 64;
+/// The requests of a manager's own that need a number.
+const REGISTER: u32 = 1;
+
+impl ManagerCore {
+    pub(crate) fn on_link_up(
+        &mut self,
+        link: LinkId,
+        peer: &Peer,
+        dial: Option<DialId>,
+        effects: &mut ManagerEffects,
+    ) {
+        if let Some(dial) = dial
+            && self.dialer.on_up(self.now, dial, link, peer) == Dialled::Close
+        {
+            effects.close(link);
+            self.dialer.go(self.now, effects);
+            return;
+        }
+        let entry = PeerLink::new(&self.config.identity, &peer.hello);
+        let owner = (entry.node, entry.shard, peer.hello.boot);
+        let is_gate = entry.role == Role::Gate;
+        self.links.insert(link, entry);
+        if dial.is_some() {
+            effects.send(link, Head::request(REGISTER), &self.registration());
+        }
+        if is_gate {
+            self.gates.insert(link, owner);
+            self.resend_finals(link, owner, effects);
+        }
+    }
+
+    pub(crate) fn on_link_down(&mut self, link: LinkId, effects: &mut ManagerEffects) {
+        let now = self.now;
+        self.dialer.on_down(now, link);
+        let Some(gone) = self.links.remove(&link) else { return };
+        if self.gates.remove(&link).is_some() {
+            for job in self.jobs.values_mut().filter(|job| job.gate_link == link) {
+                job.orphaned_since.get_or_insert(now);
+            }
+        }
+        if let Some(peer) = self.managers.get_mut(&gone.node) {
+            peer.links.remove(&link);
+            if peer.links.is_empty() {
+                tracing::warn!(manager = peer.card.name, "a manager of this datacenter is gone");
+                self.managers.remove(&gone.node);
+            }
+        }
+        if let Some(worker) = self.workers.remove(&link) {
+            tracing::warn!(worker = worker.name, "a worker is gone");
+            self.announce(effects);
+            self.on_worker_lost(&worker, effects);
+        }
+    }
+
+    /// A job whose gate stays away has nobody to run for: without a replicated ledger nobody takes it over.
+    pub(crate) fn stop_orphans(&mut self, effects: &mut ManagerEffects) {
+        let (now, wait) = (self.now, self.config.gate_wait);
+        let late = self.jobs.values_mut().filter(|job| {
+            job.outcome.is_none()
+                && !job.cancelled
+                && job.orphaned_since.is_some_and(|since| now.since(since) >= wait)
+        });
+        let late: Vec<JobId> = late
+            .map(|job| {
+                job.orphaned_since = None;
+                let text = format!("the gate that owns the job was away for {} s", wait.as_secs());
+                tracing::warn!(job = %job.id, "{text}; its load stops");
+                job.event(now, "gate_lost", text);
+                job.id
+            })
+            .collect();
+        for job in late {
+            effects.command(Command::Propose(ManagerEntry::DcCancelRequested { job }));
+        }
+    }
+
+    fn registration(&self) -> hyperscale_codec::messages::ManagerPeerRegistration {
+        self.config.identity.manager_registration(self.worker_shards())
+    }
+
+    /// Shards of workers that take work.
+    fn worker_shards(&self) -> u32 {
+        let able = self.workers.values().filter(|worker| worker.card.accepting);
+        able.fold(0, |sum, worker| sum.saturating_add(worker.shards))
+    }
+
+    /// Tells the gates how many worker shards there are now.
+    pub(crate) fn announce(&self, effects: &mut ManagerEffects) {
+        let registration = self.registration();
+        for link in self.gates.keys() {
+            effects.send(*link, Head::request(REGISTER), &registration);
+        }
+    }
+
+    /// A gate's or manager's answer to our registration; a gate tells anew when others join it.
+    pub(crate) fn on_registered(
+        &mut self,
+        link: LinkId,
+        answer: &ArchivedManagerPeerRegistrationResponse,
+        effects: &mut ManagerEffects,
+    ) {
+        if answer.accepted {
+            self.joined = true;
+            self.dialer.settled(link);
+            answer.peers.iter().for_each(|addr| self.dialer.learn(self.now, addr.as_str()));
+            self.dialer.go(self.now, effects);
+            return;
+        }
+        let error = answer.error.as_str().to_owned();
+        if self.joined {
+            tracing::error!(error, "this manager is not taken on; trying again");
+            effects.close(link);
+        } else {
+            effects.command(Command::Refused(error));
+        }
+    }
+
+    /// Another manager of this datacenter.
+    pub(crate) fn on_manager(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        told: &ArchivedManagerPeerRegistration,
+        effects: &mut ManagerEffects,
+    ) {
+        let card = Card::of_manager(told, self.now);
+        let error = self.manager_objection(&card);
+        let answer = ManagerPeerRegistrationResponse {
+            accepted: error.is_none(),
+            error: error.clone().unwrap_or_default(),
+            protocol_version: self.config.identity.version.to_wire(),
+            features: self.config.identity.features.0,
+            peers: self.manager_addrs(),
+        };
+        effects.send(link, Head::reply(frame.header.correlation), &answer);
+        if let Some(error) = error {
+            tracing::warn!(error, "a manager was not taken on");
+            return;
+        }
+        self.dialer.learn(self.now, &card.addr);
+        let links = self.links.iter().filter(|(_, other)| other.node == card.node);
+        let links: BTreeSet<LinkId> = links.map(|(link, _)| *link).collect();
+        let is_new = !self.managers.contains_key(&card.node);
+        self.managers.insert(card.node, crate::core::ManagerPeer { card, links });
+        if is_new {
+            // Workers dial it as soon as they know where it is.
+            let answer = self.worker_answer(None);
+            self.workers.keys().for_each(|link| effects.send(*link, Head::default(), &answer));
+        }
+        self.dialer.go(self.now, effects);
+    }
+
+    fn manager_objection(&self, card: &Card) -> Option<String> {
+        let own = Card::own(&self.config.identity, self.now, 0, true);
+        let mut others = std::iter::once(&own).chain(self.managers.values().map(|peer| &peer.card));
+        if let Some(conflict) = others.find_map(|other| card.name_conflict(other)) {
+            return Some(conflict);
+        }
+        let own = &self.config.identity.datacenter;
+        if card.datacenter != *own {
+            return Some(format!(
+                "manager {} is of datacenter {:?}, this one of {own:?}; join gates, or managers of one's own datacenter",
+                card.name, card.datacenter
+            ));
+        }
+        if !card.fences() {
+            return Some(card.fence_required());
+        }
+        (self.managers.len() >= PEERS_MAX && !self.managers.contains_key(&card.node))
+            .then(|| format!("this manager knows {PEERS_MAX} others, as many as it can"))
+    }
+
+    /// Frame addresses of the datacenter's managers, this one's first.
+    fn manager_addrs(&self) -> Vec<String> {
+        let own = self.config.identity.addr_text();
+        let others = self.managers.values().map(|peer| peer.card.addr.clone());
+        std::iter::once(own).chain(others).filter(|addr| !addr.is_empty()).collect()
+    }
+
+    pub(crate) fn on_worker(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        told: &ArchivedWorkerRegistration,
+        effects: &mut ManagerEffects,
+    ) {
+        let card = Card::of_worker(told, &self.config.identity.datacenter, self.now);
+        let before = self.workers.values().find(|other| other.node == card.node).map(|before| &before.card);
+        let (is_new, card) = (before.is_none(), card.after(before));
+        let error = self.worker_objection(&card);
+        effects.send(link, Head::reply(frame.header.correlation), &self.worker_answer(error.clone()));
+        if let Some(error) = error {
+            tracing::warn!(error, "a worker was not taken on");
+            return;
+        }
+        if is_new {
+            let Card { name, addr, version, .. } = &card;
+            tracing::info!(worker = name, addr, %version, shards = card.shards, "a worker joined");
+        }
+        let (node, name, shards) = (card.node, card.name.clone(), card.shards);
+        self.workers.retain(|_, other| other.node != node);
+        self.workers.insert(link, Worker { node, name, shards, card });
+        self.announce(effects);
+    }
+
+    fn worker_answer(&self, error: Option<String>) -> RegistrationResponse {
+        RegistrationResponse {
+            accepted: error.is_none(),
+            error: error.unwrap_or_default(),
+            protocol_version: self.config.identity.version.to_wire(),
+            features: self.config.identity.features.0,
+            heartbeat_ms: beat_ms(),
+            managers: self.manager_addrs(),
+        }
+    }
+
+    fn worker_objection(&self, card: &Card) -> Option<String> {
+        let mut others = self.workers.values().map(|worker| &worker.card);
+        if let Some(conflict) = others.find_map(|other| card.name_conflict(other)) {
+            return Some(conflict);
+        }
+        if card.shards == 0 {
+            return Some(format!("worker {} has no shard", card.name));
+        }
+        let gates: BTreeSet<_> = self.gates.values().map(|(node, _, _)| *node).collect();
+        if !card.fences() && (gates.len() > 1 || !self.managers.is_empty()) {
+            return Some(card.fence_required());
+        }
+        let known = self.workers.values().any(|worker| worker.node == card.node);
+        (self.workers.len() >= WORKERS_MAX && !known)
+            .then(|| format!("{WORKERS_MAX} workers are registered, as many as one manager takes"))
+    }
+
+    pub(crate) fn on_worker_beat(
+        &mut self,
+        link: LinkId,
+        beat: &ArchivedWorkerHeartbeat,
+        effects: &mut ManagerEffects,
+    ) {
+        let (now, wall) = (self.now, self.config.wall);
+        let Some(entry) = self.links.get_mut(&link) else { return };
+        entry.hear(now, wall, &beat.health, &beat.clock);
+        let Some(worker) = self.workers.get_mut(&link) else { return };
+        worker.card.jobs = beat.shares.to_native();
+        let accepting = beat.health.accepting_work;
+        if worker.card.accepting != accepting {
+            worker.card.accepting = accepting;
+            tracing::info!(worker = worker.name, accepting, "a worker changed whether it takes work");
+            self.announce(effects);
+        }
+    }
+
+    pub(crate) fn on_gate_beat(&mut self, link: LinkId, beat: &ArchivedGateHeartbeat) {
+        let (now, wall) = (self.now, self.config.wall);
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.hear(now, wall, &beat.health, &beat.clock);
+        }
+    }
+
+    pub(crate) fn on_manager_beat(&mut self, link: LinkId, beat: &ArchivedManagerHeartbeat) {
+        let (now, wall) = (self.now, self.config.wall);
+        let Some(entry) = self.links.get_mut(&link) else { return };
+        entry.hear(now, wall, &beat.health, &beat.clock);
+        if let Some(peer) = self.managers.get_mut(&entry.node) {
+            (peer.card.jobs, peer.card.accepting) = (beat.jobs.to_native(), beat.accepting_jobs);
+        }
+    }
+
+    /// Says on every link that this node lives.
+    pub(crate) fn beat(&mut self, effects: &mut ManagerEffects) {
+        let (now, wall) = (self.now, self.config.wall);
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (jobs, workers, free) = (count(self.live_jobs()), count(self.workers.len()), self.worker_shards());
+        let (identity, accepting) = (&self.config.identity, !self.draining);
+        for (id, link) in &mut self.links {
+            let (health, clock) = link.beat(identity, now, wall, accepting, free);
+            let beat = ManagerHeartbeat {
+                health,
+                clock,
+                has_quorum: true,
+                accepting_jobs: accepting,
+                is_leader: false,
+                workers_live: workers,
+                workers_known: workers,
+                jobs,
+            };
+            effects.send(*id, Head::default(), &beat);
+        }
+    }
+
+    /// This manager's workers.
+    pub(crate) fn on_nodes(
+        &self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        request: &ArchivedNodesRequest,
+        effects: &mut ManagerEffects,
+    ) {
+        let rows = self.workers.iter().map(|(link, worker)| {
+            worker.card.row(self.now, self.links.get(link).map(|link| &link.pulse))
+        });
+        let (nodes, next) = page(rows.collect(), request.cursor.as_str(), request.limit.to_native());
+        let answer = NodesResponse { nodes, next, missing: Vec::new() };
+        effects.send(link, Head::reply(frame.header.correlation), &answer);
+    }
+
+    /// Half of the least round trip to a worker: an order is that old when it arrives.
+    pub(crate) fn one_way(&self, link: LinkId) -> Duration {
+        let clock = self.links.get(&link).and_then(|link| link.pulse.clock());
+        clock.map_or(Duration::ZERO, |clock| clock.round_trip / 2)
+    }
+}

@@ -1,0 +1,156 @@
+//! The managers of this worker's datacenter: registrations and heartbeats. Each share talks to the manager that gave it.
+
+use std::time::Duration;
+
+use hyperscale_codec::messages::{ArchivedManagerHeartbeat, ArchivedRegistrationResponse, WorkerHeartbeat};
+use hyperscale_codec::{Head, Role};
+use hyperscale_core::{DialId, LinkId, Peer};
+use hyperscale_engine::orders::{Order, ShareKey};
+use hyperscale_fleet::{Dialled, PeerLink};
+
+use crate::core::{Command, WorkerCore, WorkerEffects};
+
+/// The only request of a worker's own that needs a number.
+const REGISTER: u32 = 1;
+/// A share whose manager is away for so long is stopped: its job has ended as far as anybody can tell.
+const ORPHANED: Duration = Duration::from_secs(15);
+/// An ended share whose manager does not come back for its result is forgotten after so long.
+const ABANDONED: Duration = Duration::from_secs(60);
+/// Requests in flight of an orphaned share are cut after so long.
+const CUT_AFTER: Duration = Duration::from_secs(2);
+
+impl WorkerCore {
+    pub(crate) fn on_link_up(
+        &mut self,
+        link: LinkId,
+        peer: &Peer,
+        dial: Option<DialId>,
+        effects: &mut WorkerEffects,
+    ) {
+        let Some(dial) = dial else { return };
+        if self.dialer.on_up(self.now, dial, link, peer) == Dialled::Close || peer.hello.role != Role::Manager {
+            effects.close(link);
+            self.dialer.go(self.now, effects);
+            return;
+        }
+        let node = peer.hello.node;
+        self.links.insert(link, PeerLink::new(&self.config.identity, &peer.hello));
+        let registration = self.config.identity.worker_registration(self.config.capacity_vus);
+        effects.send(link, Head::request(REGISTER), &registration);
+        // What ended meanwhile is told again; the manager ignores what it has.
+        for share in self.shares.values_mut().filter(|share| share.manager == node) {
+            (share.link, share.orphaned_since) = (link, None);
+            if share.is_over() {
+                share.send_final(self.config.identity.node, link, effects);
+            }
+        }
+        self.beat_one(link, effects);
+    }
+
+    pub(crate) fn on_link_down(&mut self, link: LinkId) {
+        let now = self.now;
+        self.dialer.on_down(now, link);
+        self.links.remove(&link);
+        for share in self.shares.values_mut().filter(|share| share.link == link) {
+            share.orphaned_since.get_or_insert(now);
+        }
+    }
+
+    pub(crate) fn on_registered(
+        &mut self,
+        link: LinkId,
+        answer: &ArchivedRegistrationResponse,
+        effects: &mut WorkerEffects,
+    ) {
+        if answer.accepted {
+            self.joined = true;
+            self.dialer.settled(link);
+            answer.managers.iter().for_each(|addr| self.dialer.learn(self.now, addr.as_str()));
+            self.dialer.go(self.now, effects);
+            return;
+        }
+        let error = answer.error.as_str().to_owned();
+        if self.joined {
+            tracing::error!(error, "a manager does not take this worker on; trying again");
+            effects.close(link);
+        } else {
+            effects.command(Command::Refused(error));
+        }
+    }
+
+    pub(crate) fn on_manager_beat(&mut self, link: LinkId, beat: &ArchivedManagerHeartbeat) {
+        let (now, wall) = (self.now, self.config.wall);
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.hear(now, wall, &beat.health, &beat.clock);
+        }
+    }
+
+    /// Says to every manager that this node lives.
+    pub(crate) fn beat(&mut self, effects: &mut WorkerEffects) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        links.into_iter().for_each(|link| self.beat_one(link, effects));
+    }
+
+    fn beat_one(&mut self, link: LinkId, effects: &mut WorkerEffects) {
+        let (now, wall) = (self.now, self.config.wall);
+        let shares = u32::try_from(self.live_shares()).unwrap_or(u32::MAX);
+        let free = self.config.capacity_vus / 1_000;
+        let Some(entry) = self.links.get_mut(&link) else { return };
+        let (health, clock) = entry.beat(&self.config.identity, now, wall, !self.draining, free);
+        effects.send(link, Head::default(), &WorkerHeartbeat { health, clock, shares });
+    }
+
+    /// Load that nobody asks for any more stops.
+    pub(crate) fn stop_orphans(&mut self, effects: &mut WorkerEffects) {
+        let now = self.now;
+        let away = |share: &crate::share::Share| share.orphaned_since.map(|since| now.since(since));
+        let orphans: Vec<ShareKey> = self
+            .shares
+            .values_mut()
+            .filter(|share| !share.is_over() && !share.cancelled)
+            .filter(|share| away(share).is_some_and(|away| away >= ORPHANED))
+            .map(|share| {
+                tracing::warn!(job = %share.key.job, "the manager that gave this load is away; the load stops");
+                share.cancelled = true;
+                share.key
+            })
+            .collect();
+        for key in orphans {
+            if let Some(share) = self.shares.get(&key) {
+                share.order_all(effects, || Order::Cancel { key, cut_after: CUT_AFTER });
+            }
+        }
+        let abandoned: Vec<ShareKey> = self
+            .shares
+            .values()
+            .filter(|share| share.is_over() && away(share).is_some_and(|away| away >= ABANDONED))
+            .map(|share| share.key)
+            .collect();
+        for key in abandoned {
+            if let Some(share) = self.shares.remove(&key) {
+                share.order_all(effects, || Order::Release { key });
+            }
+        }
+        self.tell_if_drained(effects);
+    }
+
+    /// Shares whose results are not safe elsewhere.
+    #[must_use]
+    pub fn live_shares(&self) -> usize {
+        self.shares.values().filter(|share| !(share.result_received && share.result_acked)).count()
+    }
+
+    /// Takes no more load; what it has moves to others or ends.
+    pub(crate) fn on_drain(&mut self, effects: &mut WorkerEffects) {
+        self.draining = true;
+        self.beat(effects);
+        self.tell_if_drained(effects);
+    }
+
+    /// A draining worker is done when its managers have the figures of its last share.
+    pub(crate) fn tell_if_drained(&self, effects: &mut WorkerEffects) {
+        if self.draining && self.live_shares() == 0 {
+            effects.command(Command::Drained);
+        }
+    }
+}
