@@ -42,6 +42,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod ask;
 mod bell;
 pub mod clock;
 mod counters;
@@ -62,6 +63,7 @@ mod task;
 pub mod tcp;
 mod timer;
 
+pub use ask::{Answer, Ask, ask};
 pub use counters::{Counter, CounterValues, Counters};
 pub use dns::ResolveError;
 pub use driver::{

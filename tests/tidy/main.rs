@@ -1,4 +1,5 @@
-//! Layers and bans, read from the dependency graph: cores stay pure, glommio stays in the runtime.
+//! Layers and bans, read from the dependency graph: cores stay pure, glommio stays in the runtime, tokio on the admin
+//! port's thread.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,8 +9,17 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What a pure crate may not reach, even through others.
-const IMPURE: [&str; 8] =
-    ["glommio-ng", "glommio", "tokio", "mio", "socket2", "io-uring", "redb", "hyperscale-runtime"];
+const IMPURE: [&str; 9] = [
+    "glommio-ng",
+    "glommio",
+    "tokio",
+    "mio",
+    "socket2",
+    "io-uring",
+    "redb",
+    "hyperscale-runtime",
+    "hyperscale-admin",
+];
 
 struct Graph {
     names: BTreeMap<String, String>,
@@ -102,6 +112,35 @@ fn a_pure_crate_cannot_reach_the_runtime() {
         for reached in graph.reached(id) {
             let name = graph.names[reached].as_str();
             assert!(!IMPURE.contains(&name), "{} is pure and reaches {name}", graph.names[id]);
+        }
+    }
+}
+
+/// What runs on tokio, and the one crate that may name it.
+const ON_TOKIO: [&str; 5] = ["tokio", "axum", "hyper", "hyper-util", "mio"];
+const ADMIN: &str = "hyperscale-admin";
+/// Whoever starts a node and so its admin port; a driver or the runtime must not, as they run on shards.
+const STARTS_ADMIN: [&str; 1] = ["hyperscale-cli"];
+
+#[test]
+fn tokio_is_reached_only_through_the_admin_port() {
+    let graph = graph();
+    for id in graph.ours.keys() {
+        let name = graph.names[id].as_str();
+        let direct: Vec<&str> = graph.edges[id].iter().map(|below| graph.names[below].as_str()).collect();
+        if name == ADMIN {
+            assert!(direct.contains(&"tokio"), "the graph was not read: {direct:?}");
+            assert!(direct.iter().all(|below| !below.starts_with("glommio")), "{direct:?}");
+            continue;
+        }
+        let reached = graph.reached(id);
+        let reaches = |what: &str| reached.iter().any(|below| graph.names[*below] == what);
+        if STARTS_ADMIN.contains(&name) {
+            assert!(direct.iter().all(|below| !ON_TOKIO.contains(below)), "{name} names {direct:?}");
+        } else {
+            let found: Vec<&str> = ON_TOKIO.into_iter().filter(|what| reaches(what)).collect();
+            assert_eq!(found, Vec::<&str>::new(), "reached by {name}");
+            assert!(!reaches(ADMIN), "{name} reaches {ADMIN}");
         }
     }
 }
