@@ -34,9 +34,20 @@ pub(crate) struct Open {
 pub(crate) struct Forwards {
     open: BTreeMap<u32, Open>,
     last: u32,
+    passed_on: u64,
 }
 
 impl Forwards {
+    /// Requests that wait for their answer.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Frames passed on since the start.
+    pub(crate) const fn passed_on(&self) -> u64 {
+        self.passed_on
+    }
+
     /// A free number; 0 to 15 are this node's own requests.
     fn number(&mut self) -> Option<u32> {
         if self.open.len() >= OPEN_MAX {
@@ -102,6 +113,7 @@ impl GateCore {
             let open = Open { origin: link, correlation: frame.header.correlation, to, due };
             self.forwards.open.insert(number, open);
         }
+        self.forwards.passed_on += 1;
         if !effects.forward_as(to, frame, patch) {
             self.forwards.open.remove(&patch.correlation);
             refuse(effects, link, frame, ErrorCode::NotOwner, "the frame crossed too many gates".to_owned());

@@ -16,5 +16,6 @@ mod roster;
 mod stats;
 mod status;
 mod submit;
+mod view;
 
 pub use core::{Command, GateConfig, GateCore, Local};

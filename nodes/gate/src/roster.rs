@@ -57,7 +57,7 @@ impl GateCore {
             correlation: frame.header.correlation,
             cursor: request.cursor.as_str().to_owned(),
             limit: request.limit.to_native(),
-            rows: self.own_rows(),
+            rows: self.own_rows(self.now),
             waiting: BTreeSet::new(),
             due: self.now + PATIENCE,
         };
@@ -136,11 +136,11 @@ impl GateCore {
     }
 
     /// This gate, the others, and the managers.
-    pub(crate) fn own_rows(&self) -> Vec<NodeEntry> {
+    pub(crate) fn own_rows(&self, now: Instant) -> Vec<NodeEntry> {
         let own = Card::own(&self.config.identity, self.started, self.live_jobs(), !self.draining);
         let pulse = |link: &LinkId| self.links.get(link).map(|link| &link.pulse);
-        let gates = self.gates.values().map(|gate| gate.card.row(self.now, gate.links.keys().find_map(pulse)));
-        let managers = self.managers.iter().map(|(link, manager)| manager.card.row(self.now, pulse(link)));
-        std::iter::once(own.row(self.now, None)).chain(gates).chain(managers).collect()
+        let gates = self.gates.values().map(|gate| gate.card.row(now, gate.links.keys().find_map(pulse)));
+        let managers = self.managers.iter().map(|(link, manager)| manager.card.row(now, pulse(link)));
+        std::iter::once(own.row(now, None)).chain(gates).chain(managers).collect()
     }
 }

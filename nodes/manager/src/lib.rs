@@ -11,6 +11,7 @@ mod finish;
 mod job;
 mod peers;
 mod stats;
+mod view;
 mod workflows;
 
 pub use core::{Command, Local, ManagerConfig, ManagerCore};

@@ -101,7 +101,7 @@ impl ManagerCore {
     }
 
     /// Shards of workers that take work.
-    fn worker_shards(&self) -> u32 {
+    pub(crate) fn worker_shards(&self) -> u32 {
         let able = self.workers.values().filter(|worker| worker.card.accepting);
         able.fold(0, |sum, worker| sum.saturating_add(worker.shards))
     }

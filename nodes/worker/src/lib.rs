@@ -8,6 +8,7 @@ mod core;
 mod peers;
 mod report;
 mod share;
+mod view;
 
 pub use core::{Command, Local, WorkerConfig, WorkerCore};
 pub use share::HostPort;

@@ -1,0 +1,55 @@
+//! From what travels to what people see.
+
+use hyperscale_codec::messages::{NodeEntry, NodeState as WireState};
+use hyperscale_codec::{NodeId, ProtocolVersion, Role};
+use hyperscale_view::{NodeRow, NodeState, Overload, Progress};
+
+/// A node as tables and JSON show it.
+#[must_use]
+pub fn node_row(entry: &NodeEntry) -> NodeRow {
+    let state = match WireState::from_wire(entry.state) {
+        WireState::Alive => NodeState::Alive,
+        WireState::Suspect => NodeState::Suspect,
+        WireState::Dead => NodeState::Dead,
+        WireState::Left => NodeState::Left,
+        WireState::Draining => NodeState::Draining,
+    };
+    // A number of a newer version is read as the careful one.
+    let overload = match entry.overload_state {
+        0 => Overload::Healthy,
+        1 => Overload::Busy,
+        3 => Overload::Overloaded,
+        _ => Overload::Stressed,
+    };
+    NodeRow {
+        name: entry.name.clone(),
+        role: Role::from_wire(entry.role).map_or("unknown", Role::as_str).to_owned(),
+        datacenter: entry.datacenter.clone(),
+        node_id: NodeId::from_bytes(entry.node).to_string(),
+        addr: entry.addr.clone(),
+        admin: Some(entry.admin.clone()).filter(|admin| !admin.is_empty()),
+        version: ProtocolVersion::from_wire(entry.protocol_version).to_string(),
+        build: entry.node_version.clone(),
+        state,
+        shards: u16::try_from(entry.shards).unwrap_or(u16::MAX),
+        accepting: entry.accepting,
+        overload,
+        progress: if entry.jobs > 0 { Progress::Normal } else { Progress::Idle },
+        jobs: entry.jobs,
+        since_s: seconds(entry.since_ms),
+        clock_offset_ms: entry.clock_known.then(|| milliseconds(entry.clock_offset_us)),
+        clock_error_ms: entry
+            .clock_known
+            .then(|| milliseconds(i64::try_from(entry.clock_error_us).unwrap_or(i64::MAX))),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people; ages stay below 2^53 ms")]
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1e3
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn milliseconds(us: i64) -> f64 {
+    us as f64 / 1e3
+}

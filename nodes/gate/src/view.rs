@@ -1,0 +1,75 @@
+//! What this shard tells of itself to the admin port.
+
+use hyperscale_codec::messages::JobState as WireState;
+use hyperscale_core::Instant;
+use hyperscale_fleet::node_row;
+use hyperscale_view::{Gauge, JobRow, JobState, Reason, ShardView};
+
+use crate::core::GateCore;
+use crate::job::GateJob;
+
+impl GateCore {
+    /// What holds at `now`.
+    #[must_use]
+    pub fn view(&self, now: Instant) -> ShardView {
+        let workers: u32 = self.managers.values().map(|manager| manager.worker_shards).sum();
+        let managers = self.managers.len();
+        ShardView {
+            shard: self.config.shard.0,
+            startup: vec![Reason::new("listening", true, self.config.addr.clone())],
+            ready: vec![
+                Reason::new("accepting", !self.draining, if self.draining { "draining" } else { "takes jobs" }),
+                Reason::new(
+                    "datacenters",
+                    workers > 0,
+                    format!("{managers} managers with {workers} worker shards have registered"),
+                ),
+            ],
+            nodes: self.own_rows(now).iter().map(node_row).collect(),
+            jobs: self.jobs.values().map(|job| self.job_row(job)).collect(),
+            gauges: vec![
+                level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
+                level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),
+                level("hyperscale_gate_managers", "Managers that registered here.", managers),
+                level("hyperscale_gate_forwards_open", "Requests that other gates have yet to answer.", self.forwards.len()),
+                Gauge::counter(
+                    "hyperscale_gate_forwards_total",
+                    "Requests passed on to the gate that has, or should have, their job.",
+                    float(self.forwards.passed_on()),
+                ),
+            ],
+        }
+    }
+
+    fn job_row(&self, job: &GateJob) -> JobRow {
+        let state = match job.state() {
+            WireState::Accepted => JobState::Accepted,
+            WireState::Queued => JobState::Queued,
+            WireState::Dispatching | WireState::Running | WireState::Completing | WireState::Cancelling => {
+                JobState::Running
+            }
+            WireState::Completed => JobState::Completed,
+            WireState::Failed => JobState::Failed,
+            WireState::Cancelled => JobState::Cancelled,
+        };
+        JobRow {
+            job_id: job.id.to_string(),
+            name: job.plan.name.clone(),
+            state,
+            owner: self.config.identity.name.clone(),
+            fence_token: job.token,
+            accepted_unix_ms: self.config.wall.unix_ms(job.accepted_at),
+            requests: job.running.requests,
+            errors: job.running.errors,
+        }
+    }
+}
+
+fn level(name: &'static str, help: &'static str, count: usize) -> Gauge {
+    Gauge::level(name, help, float(u64::try_from(count).unwrap_or(u64::MAX)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the text format has only floats")]
+fn float(count: u64) -> f64 {
+    count as f64
+}

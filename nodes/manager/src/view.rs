@@ -1,0 +1,46 @@
+//! What this manager tells of itself to the admin port.
+
+use hyperscale_core::Instant;
+use hyperscale_fleet::{Card, node_row};
+use hyperscale_view::{Gauge, Reason, ShardView};
+
+use crate::core::ManagerCore;
+
+impl ManagerCore {
+    /// What holds at `now`.
+    #[must_use]
+    pub fn view(&self, now: Instant) -> ShardView {
+        let (gates, workers) = (self.gates.len(), self.workers.len());
+        let pulse = |link| self.links.get(link).map(|link| &link.pulse);
+        let own = Card::own(&self.config.identity, self.config.wall.at, self.live_jobs(), !self.draining);
+        let peers = self.managers.values().map(|peer| peer.card.row(now, peer.links.iter().find_map(pulse)));
+        let known = self.workers.iter().map(|(link, worker)| worker.card.row(now, pulse(link)));
+        let nodes = std::iter::once(own.row(now, None)).chain(peers).chain(known);
+        ShardView {
+            shard: 0,
+            startup: vec![Reason::new("registered", self.joined, "with a gate or another manager, once")],
+            ready: vec![
+                Reason::new("accepting", !self.draining, if self.draining { "draining" } else { "takes jobs" }),
+                Reason::new("gates", gates > 0, format!("{gates} links to gates")),
+                Reason::new("workers", workers > 0, format!("{workers} workers have registered")),
+            ],
+            nodes: nodes.map(|row| node_row(&row)).collect(),
+            jobs: Vec::new(),
+            gauges: vec![
+                level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
+                level("hyperscale_manager_gate_links", "Links to shards of gates.", gates),
+                level("hyperscale_manager_workers", "Workers that registered here.", workers),
+                level(
+                    "hyperscale_manager_worker_shards",
+                    "Shards of workers that take work.",
+                    usize::try_from(self.worker_shards()).unwrap_or(usize::MAX),
+                ),
+            ],
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the text format has only floats")]
+fn level(name: &'static str, help: &'static str, count: usize) -> Gauge {
+    Gauge::level(name, help, count as f64)
+}
