@@ -8,10 +8,14 @@ use clap::{Args, Parser, Subcommand};
 use hyperscale_plan::units::{parse_count, parse_duration, parse_rate, parse_share, parse_size};
 use hyperscale_plan::{Stages, parse_header, parse_stages};
 
+use crate::logging::{Identity, LogFlags};
+
 /// A load generator whose numbers are true.
 #[derive(Debug, Parser)]
 #[command(name = "hyperscale", version, max_term_width = 100)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) logs: LogFlags,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -24,6 +28,18 @@ pub(crate) enum Command {
     Check(Check),
     /// Serve HTTP/1.1 to aim at; counts what it served on /_count
     Target(Target),
+}
+
+impl Command {
+    /// Whose log lines those of this process are.
+    pub(crate) fn identity(&self) -> Identity {
+        let role = match self {
+            Self::Run(_) => "run",
+            Self::Check(_) => "check",
+            Self::Target(_) => "target",
+        };
+        Identity { node: role.to_owned(), role }
+    }
 }
 
 /// Flags of `run`.

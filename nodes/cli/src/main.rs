@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod embedded;
 mod exit;
+mod logging;
 mod output;
 mod screen;
 mod serving;
@@ -25,11 +26,14 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return exit::usage_of(&error),
     };
-    screen::start_logs();
+    // Quiet unless asked: a run's own lines are what its user reads. Its parts share this process and so its name.
+    let identity = arguments.command.identity();
+    let logging = logging::start(&arguments.logs, identity, "warn");
     let result = match arguments.command {
         Command::Run(run) => commands::run::run(&run),
         Command::Check(check) => commands::check::check(&check),
         Command::Target(target) => commands::target::target(&target),
     };
+    drop(logging);
     result.unwrap_or_else(|failure| failure.report())
 }

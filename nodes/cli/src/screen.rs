@@ -1,14 +1,6 @@
-//! What this terminal can show, and where logs go.
+//! What this terminal can show.
 
 use std::io::IsTerminal as _;
-
-use tracing_subscriber::EnvFilter;
-
-/// Logs go to stderr; `HYPERSCALE_LOG` says which, as `warn,hyperscale_gate=debug`.
-pub(crate) fn start_logs() {
-    let filter = EnvFilter::try_from_env("HYPERSCALE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
-}
 
 /// One variable of the environment, if it is text.
 #[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
