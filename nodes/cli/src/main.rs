@@ -8,6 +8,7 @@ mod exit;
 mod output;
 mod screen;
 mod serving;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return exit::usage_of(&error),
+        Err(error) => return usage::told(&error),
     };
     screen::start_logs();
     let result = match arguments.command {
