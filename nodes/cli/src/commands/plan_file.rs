@@ -33,7 +33,8 @@ pub(crate) fn load(path: &Path, set: &[String]) -> Result<Loaded, Failure> {
         variables.insert(name.to_owned(), value.to_owned());
     }
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut body = |name: &str| read(&folder.join(name));
+    let plainly = |error: std::io::Error| std::io::Error::new(error.kind(), words(&error));
+    let mut body = |name: &str| read(&folder.join(name)).map_err(plainly);
     hyperscale_plan::load(&shown, &bytes, &variables, &mut body).map_err(Failure::usage)
 }
 
