@@ -64,7 +64,7 @@ pub(crate) struct Run {
     #[arg(short = 'q', long, short_alias = 'R', env = "HYPERSCALE_RATE", value_parser = rate, help_heading = "Load", allow_hyphen_values = true)]
     pub(crate) rate: Option<f64>,
     /// Ramps: 30s:100,1m:0 (VUs) or 30s:100/s (rates)
-    #[arg(long, value_parser = stages, help_heading = "Load")]
+    #[arg(long, value_parser = stages, help_heading = "Load", allow_hyphen_values = true)]
     pub(crate) stages: Option<Stages>,
     /// Method [default: GET, or POST with a body]
     #[arg(short = 'm', long, short_alias = 'X', help_heading = "Request")]
@@ -73,13 +73,13 @@ pub(crate) struct Run {
     #[arg(short = 'H', long = "header", value_parser = header, help_heading = "Request")]
     pub(crate) headers: Vec<(String, String)>,
     /// A body, or @FILE
-    #[arg(short = 'b', long, help_heading = "Request")]
+    #[arg(short = 'b', long, help_heading = "Request", allow_hyphen_values = true)]
     pub(crate) body: Option<String>,
     /// Time for one request [default: 30s]
     #[arg(short = 't', long, value_parser = timeout, help_heading = "Request", allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
     /// Time for one TCP connect [default: 5s]
-    #[arg(long, value_parser = duration, help_heading = "Request")]
+    #[arg(long, value_parser = duration, help_heading = "Request", allow_hyphen_values = true)]
     pub(crate) connect_timeout: Option<Duration>,
     /// One request a connection
     #[arg(long, help_heading = "Request")]
@@ -88,7 +88,7 @@ pub(crate) struct Run {
     #[arg(long = "set", short_alias = 'e', value_name = "NAME=VALUE", help_heading = "Plan")]
     pub(crate) set: Vec<String>,
     /// CPUs to use, such as 0-3 or 0,2 [default: all that this process may use]
-    #[arg(long, env = "HYPERSCALE_CORES", value_parser = cores, help_heading = "Generator")]
+    #[arg(long, env = "HYPERSCALE_CORES", value_parser = cores, help_heading = "Generator", allow_hyphen_values = true)]
     pub(crate) cores: Option<Cores>,
     /// Never sleep: arrivals leave within microseconds, at the cost of whole cores
     #[arg(long, help_heading = "Generator")]
@@ -121,25 +121,25 @@ pub(crate) struct Check {
 #[derive(Debug, Args)]
 pub(crate) struct Target {
     /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     /// CPUs to use [default: all that this process may use]
-    #[arg(long, value_parser = cores)]
+    #[arg(long, value_parser = cores, allow_hyphen_values = true)]
     pub(crate) cores: Option<Cores>,
     /// Answer so long after the request
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_parser = duration, allow_hyphen_values = true)]
     pub(crate) delay: Option<Duration>,
     /// Length of the answer's body
-    #[arg(long, default_value = "256", value_parser = size)]
+    #[arg(long, default_value = "256", value_parser = size, allow_hyphen_values = true)]
     pub(crate) body_bytes: u64,
     /// Share of requests answered with 500: 1%, 0.01
-    #[arg(long, default_value = "0", value_parser = share)]
+    #[arg(long, default_value = "0", value_parser = share, allow_hyphen_values = true)]
     pub(crate) error_rate: f64,
     /// Hold all answers back, as a garbage collector would: every so often
-    #[arg(long, value_parser = duration, requires = "stall_for")]
+    #[arg(long, value_parser = stall, requires = "stall_for", allow_hyphen_values = true)]
     pub(crate) stall_every: Option<Duration>,
     /// How long each stall lasts
-    #[arg(long, value_parser = duration, requires = "stall_every")]
+    #[arg(long, value_parser = stall, requires = "stall_every", allow_hyphen_values = true)]
     pub(crate) stall_for: Option<Duration>,
 }
 
@@ -151,6 +151,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| match text.trim_start().starts_with('{') {
         true => format!("{error}; a body is -b"),
         false => error.to_string(),
+    })
+}
+
+fn stall(text: &str) -> Result<Duration, String> {
+    let stall = duration(text)?;
+    if stall.is_zero() { Err("a stall has a length and a period; write \"100ms\"".into()) } else { Ok(stall) }
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is not an address with a port, 0 to 65535; write 127.0.0.1:8080, or [::1]:8080")
     })
 }
 
@@ -205,13 +216,17 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 fn cores(text: &str) -> Result<Cores, String> {
     let wrong = || format!("{text:?} is no list of CPUs; write 0-3, or 0,2");
+    let beyond = |cpu: usize| format!("there is no CPU {cpu}; their numbers end at 4095 at most");
     let mut all = Vec::new();
     for part in text.split(',') {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
         let (from, to): (usize, usize) =
             (from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?);
-        if from > to || to > 4095 {
+        if from > to {
             return Err(wrong());
+        }
+        if to > 4095 {
+            return Err(beyond(to));
         }
         all.extend(from..=to);
     }

@@ -33,9 +33,3 @@ impl Failure {
         ExitCode::from(self.code)
     }
 }
-
-/// What the parser of the command line says: help and version are no errors.
-pub(crate) fn usage_of(error: &clap::Error) -> ExitCode {
-    let _nobody_listens = error.print();
-    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
-}

@@ -9,6 +9,7 @@ mod logging;
 mod output;
 mod screen;
 mod serving;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return exit::usage_of(&error),
+        Err(error) => return usage::told(&error),
     };
     // Quiet unless asked: a run's own lines are what its user reads. Its parts share this process and so its name.
     let identity = arguments.command.identity();

@@ -15,22 +15,30 @@ use file::OutputFile;
 pub(crate) struct Outputs {
     json: Option<OutputFile>,
     hlog: Option<Log>,
+    log_on_stdout: bool,
 }
 
 impl Outputs {
     /// Checks that everything can be written.
     pub(crate) fn open(json: Option<&str>, hlog: Option<&Path>) -> Result<Self, Failure> {
+        if let (Some(json), Some(hlog)) = (json, hlog)
+            && same(Path::new(json), hlog)
+        {
+            let message = format!("--json and --hlog both name {json}; name two files");
+            return Err(Failure::usage(message));
+        }
         let json = json.map(|path| OutputFile::open("--json", Path::new(path), "result.json"));
         let hlog = hlog.map(|path| OutputFile::open("--hlog", path, "latency.hlog"));
         Ok(Self {
+            log_on_stdout: hlog.as_ref().is_some_and(|log| log.as_ref().is_ok_and(OutputFile::is_stdout)),
             json: json.transpose().map_err(Failure::usage)?,
             hlog: hlog.transpose().map_err(Failure::usage)?.map(Log::Waiting),
         })
     }
 
-    /// Whether the result itself goes to stdout as JSON.
-    pub(crate) fn is_json_on_stdout(&self) -> bool {
-        self.json.as_ref().is_some_and(OutputFile::is_stdout)
+    /// Whether stdout carries one of them, and so nothing else.
+    pub(crate) fn take_stdout(&self) -> bool {
+        self.log_on_stdout || self.json.as_ref().is_some_and(OutputFile::is_stdout)
     }
 
     /// Logs a window; a disk that fills costs the log, never the run.
@@ -53,6 +61,18 @@ impl Outputs {
         }
         log
     }
+}
+
+/// Whether two paths are one file; neither need be there yet, but their folders do.
+fn same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let there = std::fs::canonicalize(folder).ok().zip(path.file_name());
+        let place = there.map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name));
+        std::fs::canonicalize(path).unwrap_or(place)
+    };
+    let device = std::fs::metadata(one).is_ok_and(|there| !there.is_file());
+    !device && real(one) == real(other)
 }
 
 /// The histogram log, begun with the first window, which tells when the job began.

@@ -94,7 +94,13 @@ pub fn from_flags(flags: &RunFlags) -> Result<Loaded, FlagErrors> {
             grouped(bytes)
         )]));
     }
-    let plan = parse_text(&text, &mut Files::none()).map_err(|findings| FlagErrors(findings.messages()))?;
+    let plan = parse_text(&text, &mut Files::none()).map_err(|findings| {
+        // Whoever wrote flags knows of no steps.
+        let told = findings.messages();
+        FlagErrors(
+            told.into_iter().map(|text| text.replace("step 1 of workflows.url", "the request")).collect(),
+        )
+    })?;
     Ok(Loaded { plan, text: PlanText::new(text) })
 }
 

@@ -177,7 +177,7 @@ pub(crate) fn check_method(method: &str) -> Result<(), String> {
     }
     let upper = method.to_ascii_uppercase();
     if upper == "CONNECT" {
-        return Err("method \"CONNECT\" opens a tunnel and is not supported".to_owned());
+        return Err("method \"CONNECT\" opens a tunnel and is not supported; use another one".to_owned());
     }
     if upper != method && METHODS.iter().any(|(_, known)| *known == upper) {
         return Err(format!("method {} is written in capitals; write \"{upper}\"", quote(method)));
@@ -308,7 +308,10 @@ fn check_framing(
         if name.eq_ignore_ascii_case("transfer-encoding") {
             findings.error(
                 place.clone(),
-                format!("{} has a \"transfer-encoding\" header; bodies are sent with their length", step.at),
+                format!(
+                    "{} has a \"transfer-encoding\" header; bodies are sent with their length; remove it",
+                    step.at
+                ),
             );
         }
         let length = body.map_or(0, <[u8]>::len);

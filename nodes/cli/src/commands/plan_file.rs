@@ -17,7 +17,13 @@ pub(crate) fn load(path: &Path, set: &[String]) -> Result<Loaded, Failure> {
         }
         std::fs::read(path)
     };
-    let bytes = read(path).map_err(|error| Failure::usage(format!("{shown}: {error}; name a plan file")))?;
+    let bytes = read(path).map_err(|error| {
+        let fix = match shown.contains("://") {
+            true => "a URL has no plan to read; drive load at it with `hyperscale run`",
+            false => "name a plan file, such as plan.toml",
+        };
+        Failure::usage(format!("{shown}: {}; {fix}", words(&error)))
+    })?;
     let mut variables: BTreeMap<String, String> = std::env::vars().collect();
     for pair in set {
         let (name, value) = pair
@@ -27,6 +33,17 @@ pub(crate) fn load(path: &Path, set: &[String]) -> Result<Loaded, Failure> {
         variables.insert(name.to_owned(), value.to_owned());
     }
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut body = |name: &str| read(&folder.join(name));
+    let plainly = |error: std::io::Error| std::io::Error::new(error.kind(), words(&error));
+    let mut body = |name: &str| read(&folder.join(name)).map_err(plainly);
     hyperscale_plan::load(&shown, &bytes, &variables, &mut body).map_err(Failure::usage)
+}
+
+/// An error of the system without its number.
+pub(crate) fn words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
+        _ => error.to_string(),
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyperscale_client::Notice;
 use hyperscale_codec::messages::{JobFinalResult, JobSubmit};
 use hyperscale_plan::{KeepAlive, Load, Loaded, Plan, RunFlags, from_flags};
-use hyperscale_report::{Style, Summary, progress_line, render};
+use hyperscale_report::{Summary, progress_line, render};
 use hyperscale_runtime::{StopReason, clock, entropy, preflight};
 use hyperscale_target::TargetConfig;
 
@@ -34,7 +34,9 @@ pub(crate) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let loaded = loaded(args, &what)?;
     let vus = connections(&loaded.plan);
     preflight::check_host(cores.len()).map_err(Failure::could_not_run)?;
-    preflight::check_files(u64::from(vus), cores.len()).map_err(Failure::could_not_run)?;
+    preflight::check_files(u64::from(vus), cores.len()).map_err(|error| {
+        Failure::usage(format!("{}: {error}", if args.vus.is_some() { "-c" } else { &what }))
+    })?;
     let mut outputs = Outputs::open(args.json.as_deref(), args.hlog.as_deref())?;
     let submit = JobSubmit {
         plan: loaded.text.text,
@@ -68,8 +70,8 @@ enum Ending {
 }
 
 fn follow(hear: &mpsc::Receiver<Told>, args: &Run, outputs: &mut Outputs) -> Ending {
-    let style = Style { color: false, unicode: screen::unicode(), ..Style::default() };
-    let (mut interrupted, mut started) = (false, None);
+    let style = screen::progress(args.no_color);
+    let (mut interrupted, mut started, mut idle) = (false, None, None);
     let say = |line: &str| {
         let _nobody_listens = writeln!(std::io::stderr(), "{line}");
     };
@@ -80,7 +82,11 @@ fn follow(hear: &mpsc::Receiver<Told>, args: &Run, outputs: &mut Outputs) -> End
                 let began = *started.get_or_insert(now.saturating_sub(push.to_ms));
                 outputs.window(&push, began);
                 if !args.quiet {
-                    say(&progress_line(&push, style));
+                    // A line without anything is held back: where it is the last, the run was already over.
+                    idle.take().iter().for_each(|line: &String| say(line));
+                    let line = progress_line(&push, style);
+                    let empty = push.requests == 0 && push.dropped == 0 && push.in_flight == 0;
+                    if empty { idle = Some(line) } else { say(&line) }
                 }
             }
             Ok(Told::Job(Notice::Finished(result))) => return Ending::Finished { result, interrupted },
@@ -112,9 +118,8 @@ fn conclude(end: Ending, args: &Run, outputs: Outputs) -> Result<ExitCode, Failu
     };
     let summary = Summary::from_json(&result.summary)
         .map_err(|error| Failure::could_not_run(format!("the summary could not be read: {error}")))?;
-    if !outputs.is_json_on_stdout() {
-        let style =
-            Style { color: screen::color(args.no_color), unicode: screen::unicode(), ..Style::default() };
+    if !outputs.take_stdout() {
+        let style = screen::summary(args.no_color);
         let _reader_gone = std::io::stdout().write_all(render(&summary, style).as_bytes());
     }
     outputs.finish(&summary, &result)?;
@@ -135,8 +140,7 @@ fn start_demo(cores: &mut Vec<usize>) -> Result<Serving, Failure> {
 
 fn loaded(args: &Run, what: &str) -> Result<Loaded, Failure> {
     let path = Path::new(what);
-    let is_plan =
-        !what.contains("://") && (path.extension().is_some_and(|end| end == "toml") || path.exists());
+    let is_plan = !what.contains("://") && (looks_like_a_file(what) || path.exists());
     if !is_plan {
         if !args.set.is_empty() {
             return Err(Failure::usage("--set fills in a plan; a URL has nothing to fill in"));
@@ -162,13 +166,20 @@ fn loaded(args: &Run, what: &str) -> Result<Loaded, Failure> {
     plan_file::load(path, &args.set)
 }
 
+/// What nobody would write for a host.
+fn looks_like_a_file(what: &str) -> bool {
+    what.starts_with(['/', '.', '~'])
+        || [".toml", ".tml", ".yaml", ".yml", ".json"].iter().any(|end| what.ends_with(end))
+}
+
 fn flags(args: &Run, what: &str) -> Result<RunFlags, Failure> {
     let body = match args.body.as_deref() {
         None => None,
         Some(text) => Some(match text.strip_prefix('@') {
-            Some(file) => {
-                std::fs::read(file).map_err(|error| Failure::usage(format!("-b @{file}: {error}")))?
-            }
+            Some(file) => std::fs::read(file).map_err(|error| {
+                let why = plan_file::words(&error);
+                Failure::usage(format!("-b @{file}: {why}; name a file to send, or write the body itself"))
+            })?,
             None => text.as_bytes().to_vec(),
         }),
     };

@@ -24,7 +24,7 @@ pub(crate) enum OutputError {
     Permission { flag: &'static str, path: PathBuf },
     #[error("{flag} {}: the file system is read-only; name a file elsewhere", path.display())]
     ReadOnly { flag: &'static str, path: PathBuf },
-    #[error("{flag} {}: cannot be opened for writing ({source})", path.display())]
+    #[error("{flag} {}: cannot be opened for writing ({source}); name a file elsewhere", path.display())]
     Open { flag: &'static str, path: PathBuf, source: io::Error },
     #[error("{flag} {}: writing failed ({source}); the file is as it was before", path.display())]
     Write { flag: &'static str, path: PathBuf, source: io::Error },

@@ -295,7 +295,8 @@ fn model_of(workflow: &Workflow, order: &Prepare, owned: Owned) -> Result<Prepar
                     open.max_vus
                 ));
             }
-            let limit = open.total.map(|_| order.share.iterations);
+            // Arrival i belongs to unit i modulo units, whoever holds it: the first `total` of them are sent.
+            let limit = open.total.map(|total| owned.below(total));
             let seed = order.seed ^ (u64::from(order.share.unit_from) << 20);
             let due = Schedule::new(Rc::new(RateProfile::new(open)), open, owned, limit, seed);
             let staged =

@@ -2,7 +2,7 @@
 
 use super::UnitError;
 use super::decimal::Decimal;
-use crate::words::quote;
+use crate::words::{grouped, quote};
 
 /// Reads a whole number; `k` is a thousand, `m` a million.
 ///
@@ -23,7 +23,9 @@ pub fn parse_count(text: &str) -> Result<u64, UnitError> {
     let whole = number.times(factor).ok_or_else(|| {
         UnitError(format!("{} is not a whole number; write 200, \"10k\" or \"1.5m\"", quote(text)))
     })?;
-    u64::try_from(whole).map_err(|_| UnitError(format!("{} is too large", quote(text))))
+    u64::try_from(whole).map_err(|_| {
+        UnitError(format!("{} is too large; a count ends at {}", quote(text), grouped(u64::MAX)))
+    })
 }
 
 #[cfg(test)]
@@ -58,7 +60,10 @@ mod tests {
         for (text, message) in [
             ("-1", r#""-1" is negative; a count starts at 0"#),
             ("1.5", r#""1.5" is not a whole number; write 200, "10k" or "1.5m""#),
-            ("18446744073709551616", r#""18446744073709551616" is too large"#),
+            (
+                "18446744073709551616",
+                r#""18446744073709551616" is too large; a count ends at 18,446,744,073,709,551,615"#,
+            ),
         ] {
             assert_eq!(parse_count(text).unwrap_err().to_string(), message);
         }

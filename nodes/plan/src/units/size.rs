@@ -39,7 +39,8 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let bytes = number
         .times(*factor)
         .ok_or_else(|| UnitError(format!("{} is not a whole number of bytes", quote(text))))?;
-    u64::try_from(bytes).map_err(|_| UnitError(format!("{} is too large", quote(text))))
+    u64::try_from(bytes)
+        .map_err(|_| UnitError(format!("{} is too large; write \"512\", \"4KiB\" or \"1MB\"", quote(text))))
 }
 
 /// For people: three digits at most, in units of 1,024. Not exact.
@@ -90,7 +91,7 @@ mod tests {
             ("1.5m", r#""1.5m" may mean two sizes; write "1.5MiB" (of 1024) or "1.5MB" (of 1000)"#),
             ("-1", r#""-1" is negative; a size starts at 0"#),
             ("0.5", r#""0.5" is not a whole number of bytes"#),
-            ("99999999999999GiB", r#""99999999999999GiB" is too large"#),
+            ("99999999999999GiB", r#""99999999999999GiB" is too large; write "512", "4KiB" or "1MB""#),
         ] {
             assert_eq!(parse_size(text).unwrap_err().to_string(), message);
         }

@@ -51,7 +51,7 @@ fn steps_that_are_no_request() {
         (
             "[{ method = \"CONNECT\", url = \"/\" }]",
             "\"CONNECT\"",
-            "method \"CONNECT\" opens a tunnel and is not supported",
+            "method \"CONNECT\" opens a tunnel and is not supported; use another one",
         ),
         ("[{ think = \"1s\" }]", "steps", "workflows.w only pauses; add a request, such as { get = \"/\" }"),
         (
@@ -147,7 +147,7 @@ fn urls_headers_and_bodies_that_cannot_be_sent() {
         (
             "[{ get = \"/\", headers = { Transfer-Encoding = \"chunked\" } }]",
             "headers",
-            "step 1 of workflows.w has a \"transfer-encoding\" header; bodies are sent with their length",
+            "step 1 of workflows.w has a \"transfer-encoding\" header; bodies are sent with their length; remove it",
         ),
         (
             "[{ post = \"/\", body = \"x\", json = 1 }]",

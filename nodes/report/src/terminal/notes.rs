@@ -12,7 +12,9 @@ const WAIT_MS_MIN: f64 = 1.0;
 pub(super) fn notes(summary: &Summary) -> Vec<(Tone, String)> {
     let mut notes = Vec::new();
     if !summary.error.is_empty() {
-        notes.push((Tone::Bad, summary.error.clone()));
+        let unknown = summary.error.contains("dns: ");
+        let fix = if unknown { "; check the host in the URL" } else { "" };
+        notes.push((Tone::Bad, format!("{}{fix}", summary.error)));
     }
     if summary.status == "cancelled" {
         let text = format!("cancelled after {}; the figures are of that time", length(summary.duration_s));

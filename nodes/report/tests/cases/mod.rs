@@ -312,7 +312,8 @@ fn not_resolved() -> Summary {
     input.state = JobState::Failed;
     input.workflows[0].state = WorkflowState::Failed;
     input.error =
-        "no address for \"shop.invalid\": name does not resolve; check the host in the URL".to_owned();
+        "workflow url: dns: resolving \"shop.invalid\": failed to lookup address information: Name or service not known"
+            .to_owned();
     summarize(&input)
 }
 
