@@ -258,7 +258,7 @@ kinds! {
     DcFinalResultAck      = 0x0023, Critical, GATE,                   4 * KIB,  [20];
     JobFinalResult        = 0x0024, Critical, GATE,                   4 * MIB,  [114];
     JobFinalResultAck     = 0x0025, Critical, CLIENT,                 4 * KIB,  [16];
-    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [252];
+    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [269];
     StatsFinalAck         = 0x0027, Critical, MANAGER | GATE,         256 * KIB, [40];
     ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
 
@@ -278,9 +278,9 @@ kinds! {
     JobProgress           = 0x8001, Normal,   MANAGER,                64 * KIB, [56];
     JobProgressAck        = 0x8002, Normal,   GATE,                   4 * KIB,  [21];
     JobStatusPush         = 0x8003, Normal,   GATE,                   256 * KIB, [218];
-    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
+    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [269];
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62];
-    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
+    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [269];
 }
 
 #[cfg(test)]

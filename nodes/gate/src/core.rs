@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     ArchivedManagerPeerRegistration, DcFinalResult, ErrorReply, JobCancelRequest, JobDispatchAck,
     JobFinalResultAck, JobProgress, JobSubmit, ManagerPeerRegistration, ManagerPeerRegistrationResponse,
-    StatsFinal, StatsSnapshot, StatsUpdate,
+    StatsAck, StatsFinal, StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{
     DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role, ShardId,
@@ -78,6 +78,8 @@ pub struct GateCore {
     pub(crate) keys: BTreeMap<[u8; 16], JobId>,
     pub(crate) now: Instant,
     scratch: Vec<u8>,
+    /// The receipt that is sent next; kept, so that a warm gate acknowledges without allocating.
+    pub(crate) ack: StatsAck,
 }
 
 impl GateCore {
@@ -94,6 +96,7 @@ impl GateCore {
             keys: BTreeMap::new(),
             now: Instant::ZERO,
             scratch: Vec::new(),
+            ack: StatsAck::default(),
             config,
         }
     }
@@ -113,8 +116,8 @@ impl GateCore {
     }
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut GateEffects) {
-        let mut scratch = std::mem::take(&mut self.scratch);
         let Some(kind) = frame.kind() else { return };
+        let mut scratch = std::mem::take(&mut self.scratch);
         let done = self.on_message(kind, link, frame, &mut scratch, effects);
         if let Err(error) = done {
             refuse(effects, link, &frame, ErrorCode::Malformed, error.to_string());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkerRegistration, DcFinalResultAck, ErrorReply, JobCancelRequest, JobDispatch,
-    ManagerPeerRegistration, RegistrationResponse, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate,
+    ManagerPeerRegistration, RegistrationResponse, StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate,
     WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
 };
 use hyperscale_codec::{
@@ -76,6 +76,8 @@ pub struct ManagerCore {
     redial_at: BTreeMap<usize, Instant>,
     dialled: BTreeMap<LinkId, usize>,
     scratch: Vec<u8>,
+    /// The receipt that is sent next; kept, so that a warm manager acknowledges without allocating.
+    pub(crate) ack: StatsAck,
 }
 
 impl ManagerCore {
@@ -91,6 +93,7 @@ impl ManagerCore {
             redial_at: BTreeMap::new(),
             dialled: BTreeMap::new(),
             scratch: Vec::new(),
+            ack: StatsAck::default(),
         }
     }
 

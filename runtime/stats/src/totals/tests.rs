@@ -27,7 +27,7 @@ fn cells(latencies: &[u64]) -> CellSet {
 fn columns(shard: u16, sequence: u64, cells: &CellSet) -> StatsColumns {
     let mut builder = ColumnsBuilder::new(JobId(1), 1, 0, 0, 1000);
     builder.push(source(shard), Sequence(sequence), WorkflowId(0), cells);
-    builder.build()
+    builder.build().pop().unwrap()
 }
 
 /// Through the wire, as a receiver meets it.
@@ -83,7 +83,7 @@ fn after_a_final_nothing_of_its_epoch_counts() {
     arrived(columns(0, 5, &cells(&[1, 2])), |body| {
         totals.take_snapshot(body, true, |_, _, taken| assert_eq!(taken, Taken::Fresh)).unwrap();
     });
-    assert!(totals.has_final(source(0)));
+    assert!(totals.has_final(source(0).worker, source(0).epoch));
     assert_eq!(snapshot(&mut totals, 0, 9, &cells(&[1, 2, 3])), Taken::Known);
     assert_eq!(delta(&mut totals, 0, 6, &cells(&[3])), Taken::Known);
 }
