@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyperscale_client::{ClientConfig, ClientCore, Notice};
 use hyperscale_codec::messages::JobSubmit;
 use hyperscale_codec::{Features, Hello, NodeId, ProtocolVersion, RawFrame, Role, ShardId, Verdict};
-use hyperscale_codec::{FrameReader, Limits};
+use hyperscale_codec::{FrameReader, Kind, Limits};
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer, WallClock};
 use hyperscale_engine::orders::Origin;
 use hyperscale_gate::{GateConfig, GateCore};
@@ -46,6 +46,8 @@ pub(crate) struct Fleet {
     links: BTreeMap<LinkId, (usize, LinkId, usize)>,
     next_link: u64,
     pub(crate) notices: Vec<Notice>,
+    /// A worker whose windows are lost on their way; everything else of it arrives.
+    pub(crate) windows_lost_of: Option<usize>,
     /// Everything delivered, in order: when, to whom, how many bytes.
     pub(crate) trace: Vec<(u64, usize, usize)>,
 }
@@ -101,6 +103,7 @@ impl Fleet {
             links: BTreeMap::new(),
             next_link: 1,
             notices: Vec::new(),
+            windows_lost_of: None,
             trace: Vec::new(),
         };
         for at in 0..workers {
@@ -142,14 +145,19 @@ impl Fleet {
         self.client_event(Event::Local(hyperscale_client::Local::Cancel { reason }));
     }
 
+    /// From now on every shard's times fill its histograms.
+    pub(crate) fn spread_times(&mut self) {
+        self.shards.values_mut().for_each(|shard| shard.spread = true);
+    }
+
+    /// Requests that one worker's shards recorded.
+    pub(crate) fn recorded_by(&self, worker: usize) -> u64 {
+        self.shards.iter().filter(|((of, _), _)| *of == worker).map(|(_, shard)| shard.recorded).sum()
+    }
+
     /// Requests that all shards recorded.
     pub(crate) fn recorded(&self) -> u64 {
         self.shards.values().map(|shard| shard.recorded).sum()
-    }
-
-    /// What a worker recorded in the last window of each of its shards: at most what its death may cost.
-    pub(crate) fn recorded_untold(&self, worker: usize) -> u64 {
-        self.shards.iter().filter(|((of, _), _)| *of == worker).map(|(_, shard)| shard.last_window).sum()
     }
 
     pub(crate) fn crash_worker(&mut self, worker: usize) {
@@ -250,12 +258,18 @@ impl Fleet {
     fn deliver(&mut self, to: usize, mail: Mail) {
         match mail {
             Mail::Frame { link, bytes } => {
-                self.trace.push((self.now.0, to, bytes.len()));
                 let mut reader = FrameReader::new();
                 reader.feed(&bytes);
                 let frame = reader.next(&Limits::default()).unwrap().unwrap();
                 let kind = frame.kind().unwrap();
-                let from = self.links.get(&link).map(|(_, _, peer)| role(*peer)).unwrap();
+                let sender = self.links.get(&link).map(|(_, _, peer)| *peer).unwrap();
+                if kind == Kind::StatsUpdate
+                    && self.windows_lost_of.map(|at| FIRST_WORKER + at) == Some(sender)
+                {
+                    return;
+                }
+                self.trace.push((self.now.0, to, bytes.len()));
+                let from = role(sender);
                 assert!(kind.senders().contains(from), "a {from} may not send {kind:?}");
                 self.event(to, |_| Event::Frame { link, frame });
             }

@@ -107,6 +107,11 @@ impl GateCore {
         self.jobs.values().filter(|job| !job.state().is_final()).count()
     }
 
+    /// Jobs that are known here, ended ones too.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.jobs.keys().copied()
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.live_jobs() < JOBS_MAX
     }

@@ -70,7 +70,8 @@ impl GateCore {
         let mut part = job.datacenters.values_mut().find(|part| part.link == link);
         let taken = job.totals.take_snapshot(columns, is_final, |source, _, taken| {
             // Half a final is not held for good, and not acknowledged as such.
-            if is_final && taken != Taken::Part
+            if is_final
+                && taken != Taken::Part
                 && let Some(part) = &mut part
             {
                 part.finals.insert(source);

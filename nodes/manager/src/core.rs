@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkerRegistration, DcFinalResultAck, ErrorReply, JobCancelRequest, JobDispatch,
-    ManagerPeerRegistration, RegistrationResponse, StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate,
-    WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
+    ManagerPeerRegistration, RegistrationResponse, StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot,
+    StatsUpdate, WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
 };
 use hyperscale_codec::{
     DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role,

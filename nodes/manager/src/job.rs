@@ -111,9 +111,9 @@ impl DcJob {
         let id = wire(workflow);
         let rows = || self.totals.rows().filter(|held| held.source.worker == worker && held.workflow == id);
         let told_by = u32::try_from(rows().count()).unwrap_or(u32::MAX);
-        let ends = rows().filter(|held| !held.is_final).map(|held| {
-            job_start + self.plan.window.saturating_mul(held.through.saturating_add(1))
-        });
+        let ends = rows()
+            .filter(|held| !held.is_final)
+            .map(|held| job_start + self.plan.window.saturating_mul(held.through.saturating_add(1)));
         let silent = (told_by < share.shards).then_some(start);
         let oldest = ends.chain(silent).min().unwrap_or(now);
         now.since(oldest)

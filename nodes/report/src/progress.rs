@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_short_window_has_the_rate_over_its_own_length() {
-        let half = JobStatusPush { from_ms: 0, to_ms: 500, requests: 10, p99_ns: 0, in_flight: 0, ..second() };
+        let half =
+            JobStatusPush { from_ms: 0, to_ms: 500, requests: 10, p99_ns: 0, in_flight: 0, ..second() };
         assert_eq!(progress_line(&half, Style::plain()), "0.5s 20.0/s p99 n/a err 0 in-flight 0");
         let merged = JobStatusPush { from_ms: 1000, to_ms: 2500, requests: 30, ..half };
         assert_eq!(progress_line(&merged, Style::plain()), "2.5s 20.0/s p99 n/a err 0 in-flight 0");

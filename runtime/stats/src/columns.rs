@@ -75,9 +75,7 @@ pub fn cells_of(
 }
 
 /// All rows of a checked message, whatever their source.
-pub fn all_cells(
-    columns: &ArchivedStatsColumns,
-) -> impl Iterator<Item = (usize, WorkflowId, StepId)> + '_ {
+pub fn all_cells(columns: &ArchivedStatsColumns) -> impl Iterator<Item = (usize, WorkflowId, StepId)> + '_ {
     cells_in(columns, 0..columns.cell_source.len())
 }
 

@@ -22,6 +22,7 @@ pub(crate) enum What {
 pub(crate) struct Key {
     pub(crate) what: What,
     pub(crate) sequence: Sequence,
+    pub(crate) workflow: WorkflowId,
     /// Cells over all messages.
     pub(crate) cells: u16,
 }
@@ -45,8 +46,8 @@ pub(crate) struct Part {
 
 impl Part {
     /// An empty one for a workflow of `steps` steps.
-    pub(crate) fn new(steps: usize) -> Self {
-        let key = Key { what: What::Delta, sequence: Sequence(0), cells: 0 };
+    pub(crate) fn new(workflow: WorkflowId, steps: usize) -> Self {
+        let key = Key { what: What::Delta, sequence: Sequence(0), workflow, cells: 0 };
         Self { key, cells: CellSet::new(steps), came: vec![false; steps.saturating_add(1)], missing: 0 }
     }
 
@@ -64,12 +65,7 @@ impl Part {
     }
 
     /// Takes the cells of a message's source number `index`; those that came before change nothing.
-    pub(crate) fn take(
-        &mut self,
-        columns: &ArchivedStatsColumns,
-        index: usize,
-        workflow: WorkflowId,
-    ) -> Result<(), MergeError> {
+    pub(crate) fn take(&mut self, columns: &ArchivedStatsColumns, index: usize) -> Result<(), MergeError> {
         for (row, told, step) in cells_of(columns, index) {
             let missing = MergeError::NoSuchRow { workflow: told.0, step: step.0 };
             let at = if step == StepId::WORKFLOW {
@@ -77,7 +73,7 @@ impl Part {
             } else {
                 usize::try_from(step.0).ok()
             };
-            let cell = self.cells.cell_mut(step).filter(|_| told == workflow);
+            let cell = self.cells.cell_mut(step).filter(|_| told == self.key.workflow);
             let came = at.and_then(|at| self.came.get_mut(at));
             let (Some(cell), Some(came)) = (cell, came) else { return Err(missing) };
             if !std::mem::replace(came, true) {

@@ -70,7 +70,7 @@ impl Totals {
     /// For a plan whose workflows have so many steps each.
     #[must_use]
     pub fn new(steps: Vec<usize>) -> Self {
-        let spare = steps.iter().map(|&n| Some(Part::new(n))).collect();
+        let spare = (0..).map(WorkflowId).zip(&steps).map(|(id, &n)| Some(Part::new(id, n))).collect();
         Self { steps, rows: BTreeMap::new(), parts: BTreeMap::new(), spare }
     }
 
@@ -109,10 +109,10 @@ impl Totals {
         let told = columns.source_cells.iter().map(|cells| cells.to_native());
         for (index, ((source, sequence), cells)) in sources_of(columns).zip(told).enumerate() {
             let workflow = self.workflow_of(columns, index, source)?;
-            let key = Key { what, sequence, cells };
+            let key = Key { what, sequence, workflow, cells };
             let taken = match self.needless(source, key) {
                 Some(needless) => needless,
-                None => self.collect(columns, index, source, workflow, key)?,
+                None => self.collect(columns, index, source, key)?,
             };
             each(source, sequence, taken);
         }
@@ -158,16 +158,16 @@ impl Totals {
         usize::try_from(workflow.0).ok().and_then(|index| self.spare.get_mut(index))
     }
 
-    fn begin(&mut self, workflow: WorkflowId, key: Key) -> Part {
-        let steps = self.steps_of(workflow).unwrap_or_default();
-        let spare = self.spare_of(workflow).and_then(Option::take);
-        let mut part = spare.unwrap_or_else(|| Part::new(steps));
+    fn begin(&mut self, key: Key) -> Part {
+        let steps = self.steps_of(key.workflow).unwrap_or_default();
+        let spare = self.spare_of(key.workflow).and_then(Option::take);
+        let mut part = spare.unwrap_or_else(|| Part::new(key.workflow, steps));
         part.begin(key);
         part
     }
 
-    fn keep_spare(&mut self, workflow: WorkflowId, part: Part) {
-        if let Some(spare) = self.spare_of(workflow) {
+    fn keep_spare(&mut self, part: Part) {
+        if let Some(spare) = self.spare_of(part.key.workflow) {
             *spare = Some(part);
         }
     }
@@ -179,44 +179,34 @@ impl Totals {
         columns: &ArchivedStatsColumns,
         index: usize,
         source: Source,
-        workflow: WorkflowId,
         key: Key,
     ) -> Result<Taken, MergeError> {
         let waiting = self.parts.get(&source).map(|part| part.key);
-        let mut part = match waiting {
-            Some(same) if same == key => self.parts.remove(&source),
-            Some(_) | None => None,
-        }
-        .unwrap_or_else(|| self.begin(workflow, key));
-        if let Err(refused) = part.take(columns, index, workflow) {
-            self.keep_spare(workflow, part);
+        let begun = if waiting == Some(key) { self.parts.remove(&source) } else { None };
+        let mut part = begun.unwrap_or_else(|| self.begin(key));
+        if let Err(refused) = part.take(columns, index) {
+            self.keep_spare(part);
             return Err(refused);
         }
-        if part.is_whole() {
-            let through = columns.k_to.to_native();
-            self.settle(source, workflow, through, part);
-            // What waits and is older now has nothing left to add.
-            if waiting.is_some_and(|waiting| !waiting.supersedes(key))
-                && let Some(older) = self.parts.remove(&source)
-            {
-                self.keep_spare(workflow, older);
-            }
-            return Ok(Taken::Fresh);
-        }
-        let unused = if waiting.is_some_and(|waiting| waiting.supersedes(key)) {
-            Some(part)
+        let newer_waits = waiting.is_some_and(|waiting| waiting.supersedes(key));
+        let (taken, unused) = if part.is_whole() {
+            self.settle(source, columns.k_to.to_native(), part);
+            // What waits and is older has nothing left to add.
+            (Taken::Fresh, if newer_waits { None } else { self.parts.remove(&source) })
+        } else if newer_waits {
+            (Taken::Part, Some(part))
         } else {
-            self.parts.insert(source, part)
+            (Taken::Part, self.parts.insert(source, part))
         };
         if let Some(unused) = unused {
-            self.keep_spare(workflow, unused);
+            self.keep_spare(unused);
         }
-        Ok(Taken::Part)
+        Ok(taken)
     }
 
     /// Makes a whole sequence part of the total.
-    fn settle(&mut self, source: Source, workflow: WorkflowId, through: u32, mut part: Part) {
-        let Key { what, sequence, .. } = part.key;
+    fn settle(&mut self, source: Source, through: u32, mut part: Part) {
+        let Key { what, sequence, workflow, .. } = part.key;
         let steps = part.cells.steps().len();
         let row = self.rows.entry(source).or_insert_with(|| Row {
             workflow,
@@ -232,7 +222,7 @@ impl Totals {
         row.sequence = sequence;
         row.through = through;
         row.is_final = what == What::Final;
-        self.keep_spare(workflow, part);
+        self.keep_spare(part);
     }
 
     /// Sum of one workflow over all sources for which `wanted` holds.
@@ -265,9 +255,7 @@ impl Totals {
     /// Whether the whole final of this epoch of a worker is held.
     #[must_use]
     pub fn has_final(&self, worker: NodeId, epoch: Epoch) -> bool {
-        self.rows
-            .iter()
-            .any(|(source, row)| source.worker == worker && source.epoch == epoch && row.is_final)
+        self.rows.iter().any(|(source, row)| source.worker == worker && source.epoch == epoch && row.is_final)
     }
 
     /// Requests that all sources of a worker recorded.
