@@ -69,8 +69,8 @@ impl Driven {
 
     /// The last frame of a kind that went up.
     fn told(&self, kind: Kind) -> RawFrame<'_> {
-        let frames = self.up.iter().map(|bytes| RawFrame::read(bytes, &Limits::default()).unwrap());
-        frames.filter(|frame| frame.kind() == Some(kind)).last().unwrap()
+        let mut frames = self.up.iter().map(|bytes| RawFrame::read(bytes, &Limits::default()).unwrap());
+        frames.rfind(|frame| frame.kind() == Some(kind)).unwrap()
     }
 
     fn window(&mut self, k: u32, sequence: u64, requests: u64) {

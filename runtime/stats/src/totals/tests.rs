@@ -183,7 +183,7 @@ fn a_cell_of_another_workflow_than_its_source_s_is_refused() {
 
 proptest! {
     // Each case carries dozens of messages over the wire.
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Snapshots of two shards, each cut at will; pieces are lost, repeated and reordered, the last ones resent.
     #[test]
