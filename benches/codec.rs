@@ -39,7 +39,7 @@ fn update() -> StatsUpdate {
     let mut columns = ColumnsBuilder::new(JobId(1), 1, 0, 0, 1000);
     let source = Source { worker: NodeId(1), shard: ShardId(0), epoch: Epoch(1) };
     columns.push(source, Sequence(1), WorkflowId(0), &cells);
-    StatsUpdate(columns.build())
+    StatsUpdate(columns.build().pop().unwrap())
 }
 
 fn statistics(c: &mut Criterion) {

@@ -178,7 +178,9 @@ impl DecodeError {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::Extensions { source: ExtensionError::Unsupported(_), .. } => ErrorCode::UnsupportedExtension,
+            Self::Extensions { source: ExtensionError::Unsupported(_), .. } => {
+                ErrorCode::UnsupportedExtension
+            }
             Self::Extensions { source: ExtensionError::Malformed(_), .. }
             | Self::Kind { .. }
             | Self::Root { .. } => ErrorCode::Malformed,
@@ -289,6 +291,28 @@ pub enum StatsError {
         target: usize,
         /// How many there are.
         len: usize,
+    },
+    /// Rows are in the order of what they point to.
+    #[error("row {row} of {column} points to {target}, the row before it to {before}; they must ascend")]
+    Order {
+        /// The pointing column.
+        column: &'static str,
+        /// Its row.
+        row: usize,
+        /// Where it points.
+        target: usize,
+        /// Where the row before it points.
+        before: usize,
+    },
+    /// More cells in one message than its source has in all.
+    #[error("source {row} tells of {told} cells over all its messages, this one has {here}")]
+    Cells {
+        /// The source's row.
+        row: usize,
+        /// As told.
+        told: usize,
+        /// Cells in this message.
+        here: usize,
     },
     /// Windows must not run backwards, nor last less than 100 ms or more than 10 s.
     #[error("windows {from}..={to} of {window_ms} ms; they must not run backwards, and last 100 ms to 10 s")]

@@ -261,7 +261,7 @@ kinds! {
     DcFinalResultAck      = 0x0023, Critical, GATE,                   4 * KIB,  [20];
     JobFinalResult        = 0x0024, Critical, GATE,                   4 * MIB,  [114];
     JobFinalResultAck     = 0x0025, Critical, CLIENT,                 4 * KIB,  [16];
-    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [252];
+    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [269];
     StatsFinalAck         = 0x0027, Critical, MANAGER | GATE,         256 * KIB, [40];
     ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
 
@@ -289,9 +289,9 @@ kinds! {
     RegisterCallbackResponse = 0x8013, Normal, GATE | MANAGER,        4 * KIB,  [66];
     NodesRequest          = 0x8014, Normal,   CLIENT | GATE,          4 * KIB,  [12];
     NodesResponse         = 0x8015, Normal,   GATE | MANAGER,         MIB,      [24];
-    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
+    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [269];
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62];
-    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [252];
+    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [269];
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ mod root;
 mod version;
 
 pub use encode::{Encoder, Head};
-pub use error::{AdmitError, DecodeError, EncodeError, ErrorCode, FrameError, HistError, RootError, StatsError};
+pub use error::{
+    AdmitError, DecodeError, EncodeError, ErrorCode, FrameError, HistError, RootError, StatsError,
+};
 pub use ext::{ExtensionError, Extensions, RawExtension, RawExtensions};
 pub use forward::HeadPatch;
 pub use frame::{Frame, RawFrame, to_owned};

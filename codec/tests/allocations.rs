@@ -71,6 +71,7 @@ fn columns() -> StatsColumns {
         source_shard: vec![0],
         source_epoch: vec![1],
         source_sequence: vec![1],
+        source_cells: vec![2],
         cell_source: vec![0, 0],
         cell_workflow: vec![0, 0],
         cell_step: vec![0, 1],

@@ -92,7 +92,18 @@ mod tests {
         for good in ["localhost:7000", "10.0.0.1:1", "[fd00::1]:7000", "gate-1.eu_west.example:65535"] {
             assert_eq!(good.parse::<JoinAddr>().unwrap().to_string(), good);
         }
-        for bad in ["", "host", "host:", ":7000", "host:0", "host:65536", "fd00::1:7000", "a b:1", "[::1]7000", "http://h:1"] {
+        for bad in [
+            "",
+            "host",
+            "host:",
+            ":7000",
+            "host:0",
+            "host:65536",
+            "fd00::1:7000",
+            "a b:1",
+            "[::1]7000",
+            "http://h:1",
+        ] {
             let error = bad.parse::<JoinAddr>().unwrap_err().to_string();
             assert!(error.contains("HOST:PORT"), "{bad}: {error}");
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use hyperscale_client::{ClientConfig, ClientCore, Notice};
 use hyperscale_codec::messages::JobSubmit;
-use hyperscale_codec::{Features, Hello, NodeId, ProtocolVersion, RawFrame, Role, ShardId, Verdict};
-use hyperscale_codec::{FrameReader, Limits};
+use hyperscale_codec::{FrameReader, Kind, Limits};
+use hyperscale_codec::{Hello, NodeId, ProtocolVersion, RawFrame, Role, ShardId, Verdict};
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer, WallClock};
 use hyperscale_engine::orders::Origin;
+use hyperscale_fleet::Identity;
 use hyperscale_gate::{GateConfig, GateCore};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::{ManagerConfig, ManagerCore};
@@ -46,6 +47,8 @@ pub(crate) struct Fleet {
     links: BTreeMap<LinkId, (usize, LinkId, usize)>,
     next_link: u64,
     pub(crate) notices: Vec<Notice>,
+    /// A worker whose windows are lost on their way; everything else of it arrives.
+    pub(crate) windows_lost_of: Option<usize>,
     /// Everything delivered, in order: when, to whom, how many bytes.
     pub(crate) trace: Vec<(u64, usize, usize)>,
 }
@@ -68,25 +71,26 @@ impl Fleet {
     pub(crate) fn new(workers: usize, shards: u16) -> Self {
         let wall = WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO };
         let gate = GateCore::new(GateConfig {
-            node: NodeId(1),
+            identity: identity(GATE),
             shard: ShardId(0),
-            shards: 1,
             addr: addr(GATE).to_string(),
             seed: 7,
             wall,
             dispatch_wait: Duration::from_secs(30),
+            manager_wait: Duration::from_secs(10),
         });
         let manager = ManagerCore::new(ManagerConfig {
-            node: NodeId(2),
-            name: "manager".to_owned(),
-            datacenter: "local".to_owned(),
-            boot: 1,
-            shards: 1,
-            gates: vec![addr(GATE)],
+            identity: Identity { datacenter: "local".to_owned(), ..identity(MANAGER) },
             seed: 8,
             wall,
+            gate_wait: Duration::from_secs(10),
         });
-        let client = ClientCore::new(ClientConfig { node: NodeId(3), gates: vec![addr(GATE)], wall });
+        let client = ClientCore::new(ClientConfig {
+            identity: identity(CLIENT),
+            gates: vec![addr(GATE)],
+            wall,
+            patience: Duration::from_secs(10),
+        });
         let mut fleet = Self {
             now: Instant(1),
             gate,
@@ -101,25 +105,24 @@ impl Fleet {
             links: BTreeMap::new(),
             next_link: 1,
             notices: Vec::new(),
+            windows_lost_of: None,
             trace: Vec::new(),
         };
         for at in 0..workers {
             let count = shards + u16::try_from(at).unwrap();
             fleet.workers.push(Some(WorkerCore::new(WorkerConfig {
-                node: NodeId(100 + at as u128),
-                name: format!("worker-{at}"),
-                boot: 1,
-                shards: count,
+                identity: Identity { shards: count, ..identity(FIRST_WORKER + at) },
                 capacity_vus: 1000,
-                managers: vec![addr(MANAGER)],
+                seed: 9 + at as u64,
+                wall,
             })));
             for shard in 0..count {
                 fleet.shards.insert((at, shard), FakeShard::default());
             }
         }
-        fleet.manager_event(Event::Local(hyperscale_manager::Local::Start));
+        fleet.manager_event(Event::Local(hyperscale_manager::Local::Join(vec![addr(GATE)])));
         for at in 0..workers {
-            fleet.worker_event(at, Event::Local(hyperscale_worker::Local::Start));
+            fleet.worker_event(at, Event::Local(hyperscale_worker::Local::Join(vec![addr(MANAGER)])));
         }
         fleet.run_for_ms(100);
         fleet
@@ -142,14 +145,19 @@ impl Fleet {
         self.client_event(Event::Local(hyperscale_client::Local::Cancel { reason }));
     }
 
+    /// From now on every shard's times fill its histograms.
+    pub(crate) fn spread_times(&mut self) {
+        self.shards.values_mut().for_each(|shard| shard.spread = true);
+    }
+
+    /// Requests that one worker's shards recorded.
+    pub(crate) fn recorded_by(&self, worker: usize) -> u64 {
+        self.shards.iter().filter(|((of, _), _)| *of == worker).map(|(_, shard)| shard.recorded).sum()
+    }
+
     /// Requests that all shards recorded.
     pub(crate) fn recorded(&self) -> u64 {
         self.shards.values().map(|shard| shard.recorded).sum()
-    }
-
-    /// What a worker recorded in the last window of each of its shards: at most what its death may cost.
-    pub(crate) fn recorded_untold(&self, worker: usize) -> u64 {
-        self.shards.iter().filter(|((of, _), _)| *of == worker).map(|(_, shard)| shard.last_window).sum()
     }
 
     pub(crate) fn crash_worker(&mut self, worker: usize) {
@@ -250,12 +258,18 @@ impl Fleet {
     fn deliver(&mut self, to: usize, mail: Mail) {
         match mail {
             Mail::Frame { link, bytes } => {
-                self.trace.push((self.now.0, to, bytes.len()));
                 let mut reader = FrameReader::new();
                 reader.feed(&bytes);
                 let frame = reader.next(&Limits::default()).unwrap().unwrap();
                 let kind = frame.kind().unwrap();
-                let from = self.links.get(&link).map(|(_, _, peer)| role(*peer)).unwrap();
+                let sender = self.links.get(&link).map(|(_, _, peer)| *peer).unwrap();
+                if kind == Kind::StatsUpdate
+                    && self.windows_lost_of.map(|at| FIRST_WORKER + at) == Some(sender)
+                {
+                    return;
+                }
+                self.trace.push((self.now.0, to, bytes.len()));
+                let from = role(sender);
                 assert!(kind.senders().contains(from), "a {from} may not send {kind:?}");
                 self.event(to, |_| Event::Frame { link, frame });
             }
@@ -294,6 +308,7 @@ impl Fleet {
         let mut decided = VecDeque::new();
         self.carry_out(GATE, &mut effects, |command| match command {
             hyperscale_gate::Command::Propose(entry) => decided.push_back(entry),
+            other => panic!("{other:?}"),
         });
         for entry in decided {
             let committed = self.gate_ledger.commit(entry);
@@ -307,6 +322,7 @@ impl Fleet {
         let mut decided = VecDeque::new();
         self.carry_out(MANAGER, &mut effects, |command| match command {
             hyperscale_manager::Command::Propose(entry) => decided.push_back(entry),
+            other => panic!("{other:?}"),
         });
         for entry in decided {
             let committed = self.manager_ledger.commit(entry);
@@ -338,6 +354,9 @@ impl Fleet {
                     for report in reports {
                         self.worker_event(worker, Event::Local(hyperscale_worker::Local::Report(report)));
                     }
+                }
+                other @ (hyperscale_worker::Command::Drained | hyperscale_worker::Command::Refused(_)) => {
+                    panic!("{other:?}")
                 }
                 hyperscale_worker::Command::Resolve { key, hosts } => {
                     let origins = hosts.into_iter().map(|at| Origin {
@@ -407,6 +426,19 @@ impl<'a> IntoEvent<'a> for Bare<'a> {
     }
 }
 
+fn identity(node: usize) -> Identity {
+    Identity::new(role(node), node_id(node), format!("node-{node}"))
+}
+
+fn node_id(node: usize) -> NodeId {
+    NodeId(match node {
+        GATE => 1,
+        MANAGER => 2,
+        CLIENT => 3,
+        worker => 100 + (worker - FIRST_WORKER) as u128,
+    })
+}
+
 fn hello(node: usize) -> Hello {
     Hello {
         verdict: Verdict::Welcome,
@@ -415,13 +447,8 @@ fn hello(node: usize) -> Hello {
         shards: 1,
         shard: ShardId(0),
         in_flight_max: 64,
-        features: Features(0),
-        node: NodeId(match node {
-            GATE => 1,
-            MANAGER => 2,
-            CLIENT => 3,
-            worker => 100 + (worker - FIRST_WORKER) as u128,
-        }),
+        features: ProtocolVersion::CURRENT.features(),
+        node: node_id(node),
         boot: 1,
         core_max: 4 << 20,
         idle_timeout_ms: 0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{ErrorKind, WorkflowState};
-use hyperscale_codec::{Epoch, ShardId};
+use hyperscale_codec::{Epoch, ShardId, bucket_low};
 use hyperscale_core::Instant;
 use hyperscale_engine::orders::{Ended, Order, Report, ShareKey};
 use hyperscale_plan::{Load, Plan};
@@ -12,6 +12,8 @@ use hyperscale_stats::CellSet;
 
 /// Requests a shard records in each window of each step.
 const PER_WINDOW: u64 = 7;
+/// The same of a shard whose times are spread: each lands in a bucket of its own.
+const SPREAD_PER_WINDOW: u64 = 4_000;
 
 struct Running {
     epoch: Epoch,
@@ -26,7 +28,8 @@ struct Running {
 pub(crate) struct FakeShard {
     shares: BTreeMap<ShareKey, Running>,
     pub(crate) recorded: u64,
-    pub(crate) last_window: u64,
+    /// Whether its times fill histograms, as those of a long job on a bad day do.
+    pub(crate) spread: bool,
 }
 
 fn duration_of(plan: &Plan, workflow: usize) -> Duration {
@@ -96,14 +99,21 @@ impl FakeShard {
     fn record(&mut self, key: ShareKey) -> CellSet {
         let steps = self.shares[&key].steps;
         let mut cells = CellSet::new(steps);
-        self.last_window = 0;
+        let requests = if self.spread { SPREAD_PER_WINDOW } else { PER_WINDOW };
         for step in 0..steps {
             let cell = cells.step_mut(step);
-            for n in 0..PER_WINDOW {
+            for n in 0..requests {
                 cell.count += 1;
-                cell.latency.record(1_000_000 + n * 1_000);
-                cell.service.record(900_000);
-                cell.lateness.record(100_000);
+                if self.spread {
+                    let ns = bucket_low(usize::try_from(n).unwrap());
+                    cell.latency.record(ns);
+                    cell.service.record(ns);
+                    cell.lateness.record(ns);
+                } else {
+                    cell.latency.record(1_000_000 + n * 1_000);
+                    cell.service.record(900_000);
+                    cell.lateness.record(100_000);
+                }
                 if n == 3 {
                     cell.record_status(503);
                     cell.record_error(ErrorKind::Http5xx);
@@ -111,7 +121,6 @@ impl FakeShard {
                     cell.record_status(200);
                 }
                 self.recorded += 1;
-                self.last_window += 1;
             }
         }
         let rounds = cells.workflow_mut();

@@ -63,6 +63,17 @@ impl Hist {
         sparse
     }
 
+    /// Bytes of the sparse form's columns: 6 a bucket, or 10 where a count needs a high word.
+    #[must_use]
+    pub fn sparse_bytes(&self) -> usize {
+        let (mut buckets, mut wide) = (0, false);
+        for i in self.span() {
+            buckets += usize::from(self.counts[i] > 0);
+            wide |= self.counts[i] > u64::from(u32::MAX);
+        }
+        buckets * if wide { 10 } else { 6 }
+    }
+
     /// Adds a histogram straight from a receive buffer, after checking all of it.
     ///
     /// # Errors

@@ -19,13 +19,19 @@ pub struct StatsColumns {
     pub k_to: u32,
     /// Length of one window.
     pub window_ms: u32,
+    /// Where the figures end, since the job's start: the end of `k_to`, or the end of the shares within it.
+    pub end_us: u64,
+    /// Whether another message with the same windows and sequences follows: they did not fit into one.
+    pub more: bool,
 
     pub source_worker: Vec<[u8; 16]>,
     pub source_shard: Vec<u16>,
     pub source_epoch: Vec<u64>,
     pub source_sequence: Vec<u64>,
+    /// Cells of this source and sequence over all messages; a receiver that has so many has all.
+    pub source_cells: Vec<u16>,
 
-    /// Index into the source columns.
+    /// Index into the source columns, ascending.
     pub cell_source: Vec<u16>,
     pub cell_workflow: Vec<u32>,
     /// Step index, or `u32::MAX` for the workflow's iterations.
@@ -56,11 +62,11 @@ pub struct StatsColumns {
     /// Time of each TCP connect that succeeded.
     pub connect: Vec<SparseHist>,
 
-    /// Index into the cell columns, status code, count.
+    /// Index into the cell columns, ascending; status code, count.
     pub status_cell: Vec<u16>,
     pub status_code: Vec<u16>,
     pub status_count: Vec<u64>,
-    /// Index into the cell columns, error kind as its number, count.
+    /// Index into the cell columns, ascending; error kind as its number, count.
     pub error_cell: Vec<u16>,
     pub error_kind: Vec<u8>,
     pub error_count: Vec<u64>,
@@ -79,7 +85,7 @@ pub struct StatsSnapshot(pub StatsColumns);
 pub struct StatsFinal(pub StatsColumns);
 
 /// Receiver to sender: received, and how much more is welcome.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct StatsAck {
     pub job: [u8; 16],
     pub token: u64,
@@ -105,9 +111,26 @@ pub struct StatsFinalAck {
 /// Most sources, and most cells, of one message.
 pub const ROWS_MAX: usize = 4096;
 
+impl StatsAck {
+    /// Makes this the receipt of all sources of `columns`, keeping its memory; level and delay stay.
+    pub fn acknowledge(&mut self, columns: &ArchivedStatsColumns) {
+        self.job = columns.job;
+        self.token = columns.token.to_native();
+        self.source_worker.clear();
+        self.source_worker.extend_from_slice(&columns.source_worker);
+        self.source_shard.clear();
+        self.source_shard.extend(columns.source_shard.iter().map(|shard| shard.to_native()));
+        self.source_epoch.clear();
+        self.source_epoch.extend(columns.source_epoch.iter().map(|epoch| epoch.to_native()));
+        self.source_sequence.clear();
+        self.source_sequence.extend(columns.source_sequence.iter().map(|sequence| sequence.to_native()));
+    }
+}
+
 impl ArchivedStatsColumns {
-    /// Checks that the columns hold together: equal lengths, rows that point to something. Histograms are checked
-    /// when they are merged.
+    /// Checks that the columns hold together: equal lengths, rows that point to something, in the order of what
+    /// they point to, so that a reader finds the rows of one cell without a look at all. Histograms are checked when
+    /// they are merged. Takes one pass over each column.
     ///
     /// # Errors
     /// [`StatsError`], naming the first column that does not fit.
@@ -135,27 +158,50 @@ impl ArchivedStatsColumns {
                     column: stringify!($column), len: self.$column.len(), want: $want });
             })+ };
         }
-        equal!(sources; source_shard, source_epoch, source_sequence);
+        equal!(sources; source_shard, source_epoch, source_sequence, source_cells);
         equal!(cells; cell_workflow, cell_step, count, errors, cancelled, dropped, due, started, late, bytes_in,
             bytes_out, in_flight, latency, service, lateness, connect);
         equal!(statuses; status_code, status_count);
         equal!(errors; error_kind, error_count);
         points("cell_source", &self.cell_source, sources)?;
         points("status_cell", &self.status_cell, cells)?;
-        points("error_cell", &self.error_cell, cells)
+        points("error_cell", &self.error_cell, cells)?;
+        self.fewer_than_told()
+    }
+
+    /// A source has no more cells here than in all its messages.
+    fn fewer_than_told(&self) -> Result<(), StatsError> {
+        let mut rows = self.cell_source.iter().map(|source| usize::from(source.to_native())).peekable();
+        for (source, told) in self.source_cells.iter().enumerate() {
+            let mut here = 0_usize;
+            while rows.next_if_eq(&source).is_some() {
+                here = here.saturating_add(1);
+            }
+            let told = usize::from(told.to_native());
+            if here > told {
+                return Err(StatsError::Cells { row: source, told, here });
+            }
+        }
+        Ok(())
     }
 }
 
+/// Every row points to one of `len` targets, and to none before the row before.
 fn points(
     column: &'static str,
     rows: &[rkyv::rend::unaligned::u16_ule],
     len: usize,
 ) -> Result<(), StatsError> {
-    match rows.iter().position(|target| usize::from(target.to_native()) >= len) {
-        Some(row) => {
-            let target = rows.get(row).map_or(0, |target| usize::from(target.to_native()));
-            Err(StatsError::Dangling { column, row, target, len })
+    let mut before = 0;
+    for (row, target) in rows.iter().enumerate() {
+        let target = usize::from(target.to_native());
+        if target >= len {
+            return Err(StatsError::Dangling { column, row, target, len });
         }
-        None => Ok(()),
+        if target < before {
+            return Err(StatsError::Order { column, row, target, before });
+        }
+        before = target;
     }
+    Ok(())
 }

@@ -297,7 +297,8 @@ fn health(node_type: u8) -> HealthPiggyback {
 }
 
 fn each_heartbeat(visitor: &mut impl Visitor) {
-    let clock = ClockReading { sent_ns: 1_790_000_000_000_000_001, echo_ns: 1_789_999_999_999_999_999, held_ns: 5 };
+    let clock =
+        ClockReading { sent_ns: 1_790_000_000_000_000_001, echo_ns: 1_789_999_999_999_999_999, held_ns: 5 };
     visitor.visit(&WorkerHeartbeat { health: health(3), clock, shares: 4 });
     visitor.visit(&ManagerHeartbeat {
         health: health(2),
@@ -447,10 +448,13 @@ pub(crate) fn columns(values: u64) -> StatsColumns {
         k_from: 10,
         k_to: 12,
         window_ms: 1000,
+        end_us: 12_750_003,
+        more: true,
         source_worker: vec![NODE, JOB],
         source_shard: vec![0, 1],
         source_epoch: vec![(3 << 32) | 1, (3 << 32) | 2],
         source_sequence: vec![20, 21],
+        source_cells: vec![2, 5],
         cell_source: vec![0, 0, 1],
         cell_workflow: vec![0, 0, 0],
         cell_step: vec![0, u32::MAX, 0],

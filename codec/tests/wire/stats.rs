@@ -30,7 +30,7 @@ macro_rules! shortened {
 #[test]
 fn a_short_column_is_named() {
     shortened!(
-        source_shard of 2, source_epoch of 2, source_sequence of 2,
+        source_shard of 2, source_epoch of 2, source_sequence of 2, source_cells of 2,
         cell_workflow of 3, cell_step of 3, count of 3, errors of 3, cancelled of 3, dropped of 3, due of 3,
         started of 3, late of 3, bytes_in of 3, bytes_out of 3, in_flight of 3, latency of 3, service of 3,
         lateness of 3, connect of 3, status_code of 3, status_count of 3, error_kind of 2, error_count of 2,
@@ -43,6 +43,20 @@ fn a_row_that_points_to_nothing_is_named() {
     assert_eq!(check(|c| c.cell_source[2] = 2), dangling("cell_source", 2, 2, 2));
     assert_eq!(check(|c| c.status_cell[1] = 3), dangling("status_cell", 1, 3, 3));
     assert_eq!(check(|c| c.error_cell[0] = u16::MAX), dangling("error_cell", 0, 65_535, 3));
+}
+
+#[test]
+fn rows_out_of_order_are_named() {
+    let order = |column, row, target, before| Err(StatsError::Order { column, row, target, before });
+    assert_eq!(check(|c| c.cell_source.swap(1, 2)), order("cell_source", 2, 0, 1));
+    assert_eq!(check(|c| c.status_cell.swap(1, 2)), order("status_cell", 2, 0, 2));
+    assert_eq!(check(|c| c.error_cell.swap(0, 1)), order("error_cell", 1, 0, 2));
+}
+
+#[test]
+fn a_source_with_more_cells_than_it_tells_is_named() {
+    assert_eq!(check(|c| c.source_cells[0] = 1), Err(StatsError::Cells { row: 0, told: 1, here: 2 }));
+    assert_eq!(check(|c| c.source_cells[1] = 0), Err(StatsError::Cells { row: 1, told: 0, here: 1 }));
 }
 
 #[test]
@@ -62,6 +76,7 @@ fn more_sources_than_a_message_may_carry_are_refused() {
             c.source_shard.resize(n, 0);
             c.source_epoch.resize(n, 0);
             c.source_sequence.resize(n, 0);
+            c.source_cells.resize(n, 0);
         }
     };
     assert_eq!(check(many(ROWS_MAX)), Ok(()));

@@ -181,7 +181,8 @@ impl ClientCore {
     }
 
     pub(crate) fn send_cancel(&self, effects: &mut ClientEffects) {
-        let (Some((link, _)), Some(reason), Goal::Follow(following)) = (self.link, &self.cancel, &self.goal) else {
+        let (Some((link, _)), Some(reason), Goal::Follow(following)) = (self.link, &self.cancel, &self.goal)
+        else {
             return;
         };
         let request = JobCancelRequest {

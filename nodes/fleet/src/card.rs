@@ -1,7 +1,8 @@
 //! What a registration says of a node, and the row that people see of it.
 
 use hyperscale_codec::messages::{
-    ArchivedGatePeerRegistration, ArchivedManagerPeerRegistration, ArchivedWorkerRegistration, NodeEntry, NodeState,
+    ArchivedGatePeerRegistration, ArchivedManagerPeerRegistration, ArchivedWorkerRegistration, NodeEntry,
+    NodeState,
 };
 use hyperscale_codec::{ErrorCode, Features, NodeId, ProtocolVersion, Role};
 use hyperscale_core::Instant;
@@ -56,7 +57,8 @@ impl Card {
     /// This node's own.
     #[must_use]
     pub fn own(identity: &Identity, since: Instant, jobs: usize, accepting: bool) -> Self {
-        let text = |addr: Option<std::net::SocketAddr>| addr.map_or_else(String::new, |addr| addr.to_string());
+        let text =
+            |addr: Option<std::net::SocketAddr>| addr.map_or_else(String::new, |addr| addr.to_string());
         Self {
             node: identity.node,
             role: identity.role,
@@ -166,8 +168,11 @@ pub fn page(mut rows: Vec<NodeEntry>, cursor: &str, limit: u32) -> (Vec<NodeEntr
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(ROWS_MAX).min(ROWS_MAX);
     rows.sort_by_cached_key(|row| (key(row), row.node));
     rows.dedup_by(|a, b| a.node == b.node && a.role == b.role);
-    let mut page: Vec<NodeEntry> =
-        rows.into_iter().filter(|row| cursor.is_empty() || key(row).as_str() > cursor).take(limit + 1).collect();
+    let mut page: Vec<NodeEntry> = rows
+        .into_iter()
+        .filter(|row| cursor.is_empty() || key(row).as_str() > cursor)
+        .take(limit + 1)
+        .collect();
     let more = page.len() > limit;
     page.truncate(limit);
     let next = page.last().filter(|_| more).map_or_else(String::new, key);
@@ -190,7 +195,8 @@ mod tests {
 
     #[test]
     fn pages_hold_every_node_once_in_order() {
-        let rows = || (0..25_u128).map(|node| card(node % 20, &format!("w-{:02}", node % 20)).row(Instant(5), None));
+        let rows =
+            || (0..25_u128).map(|node| card(node % 20, &format!("w-{:02}", node % 20)).row(Instant(5), None));
         let (mut cursor, mut names) = (String::new(), Vec::new());
         loop {
             let (page, next) = page(rows().collect(), &cursor, 7);

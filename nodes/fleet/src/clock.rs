@@ -47,7 +47,9 @@ impl OffsetFilter {
         let t2 = t3 - i128::from(held_ns);
         let round_trip = t4 - t1 - i128::from(held_ns);
         let offset = ((t2 - t1) + (t3 - t4)) / 2;
-        let (Ok(round_trip), Ok(offset_ns)) = (u64::try_from(round_trip), i64::try_from(offset)) else { return };
+        let (Ok(round_trip), Ok(offset_ns)) = (u64::try_from(round_trip), i64::try_from(offset)) else {
+            return;
+        };
         if self.samples.len() >= SAMPLES {
             self.samples.pop_front();
         }

@@ -95,7 +95,9 @@ impl Dialer {
     /// Starts the dials that are due.
     pub fn go<C>(&mut self, now: Instant, effects: &mut Effects<C>) {
         self.wake_resting(now);
-        for target in self.targets.iter_mut().filter(|target| matches!(target.state, State::Due(at) if at <= now)) {
+        for target in
+            self.targets.iter_mut().filter(|target| matches!(target.state, State::Due(at) if at <= now))
+        {
             self.next += 1;
             target.state = State::Dialling(DialId(self.next));
             effects.dial(DialId(self.next), target.addr);
@@ -121,10 +123,12 @@ impl Dialer {
     pub fn on_up(&mut self, now: Instant, dial: DialId, link: LinkId, peer: &Peer) -> Dialled {
         let hello = &peer.hello;
         let who = (hello.node, hello.shard);
-        let reached = self.targets.iter().any(|target| {
-            matches!(target.state, State::Up(_)) && target.peer == Some(who)
-        });
-        let Some(target) = self.targets.iter_mut().find(|target| target.state == State::Dialling(dial)) else {
+        let reached = self
+            .targets
+            .iter()
+            .any(|target| matches!(target.state, State::Up(_)) && target.peer == Some(who));
+        let Some(target) = self.targets.iter_mut().find(|target| target.state == State::Dialling(dial))
+        else {
             return Dialled::Close;
         };
         target.peer = Some(who);

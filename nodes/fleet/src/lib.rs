@@ -12,8 +12,8 @@ mod row;
 
 pub use card::{Card, ROWS_MAX, page};
 pub use clock::{ClockOffset, OffsetFilter};
-pub use dialer::{Dialled, Dialer};
+pub use dialer::{Dialer, Dialled};
 pub use identity::Identity;
 pub use link::PeerLink;
-pub use row::node_row;
 pub use pulse::{BEAT, Pulse, beat_ms};
+pub use row::node_row;

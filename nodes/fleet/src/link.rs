@@ -1,6 +1,8 @@
 //! One connection to a peer, as every role keeps it.
 
-use hyperscale_codec::messages::{ArchivedClockReading, ArchivedHealthPiggyback, ClockReading, HealthPiggyback};
+use hyperscale_codec::messages::{
+    ArchivedClockReading, ArchivedHealthPiggyback, ClockReading, HealthPiggyback,
+};
 use hyperscale_codec::{Features, Hello, NodeId, Role, ShardId};
 use hyperscale_core::{Instant, WallClock};
 

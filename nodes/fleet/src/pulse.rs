@@ -37,7 +37,14 @@ impl Pulse {
     }
 
     /// Takes the peer's heartbeat in.
-    pub fn hear(&mut self, now: Instant, wall: WallClock, reading: ClockReading, accepting: bool, overload: u8) {
+    pub fn hear(
+        &mut self,
+        now: Instant,
+        wall: WallClock,
+        reading: ClockReading,
+        accepting: bool,
+        overload: u8,
+    ) {
         self.heard = Some((reading.sent_ns, now));
         self.offset.take(reading, wall.unix_ns(now));
         self.accepting = Some(accepting);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     DcFinalResult, ErrorReply, GateHeartbeat, GatePeerRegistration, GatePeerRegistrationResponse,
     JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobProgress, JobStatusRequest, JobSubmit,
-    ManagerHeartbeat, ManagerPeerRegistration, NodesRequest, NodesResponse, RegisterCallback, StatsFinal,
-    StatsSnapshot, StatsUpdate,
+    ManagerHeartbeat, ManagerPeerRegistration, NodesRequest, NodesResponse, RegisterCallback, StatsAck,
+    StatsFinal, StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
@@ -89,6 +89,8 @@ pub struct GateCore {
     /// A gate took this one on.
     pub(crate) joined: bool,
     scratch: Vec<u8>,
+    /// The receipt that is sent next; kept, so that a warm gate acknowledges without allocating.
+    pub(crate) ack: StatsAck,
 }
 
 impl GateCore {
@@ -112,6 +114,7 @@ impl GateCore {
             draining: false,
             joined: false,
             scratch: Vec::new(),
+            ack: StatsAck::default(),
             config,
         }
     }
@@ -120,6 +123,11 @@ impl GateCore {
     #[must_use]
     pub fn live_jobs(&self) -> usize {
         self.jobs.values().filter(|job| !job.state().is_final()).count()
+    }
+
+    /// Jobs that are known here, ended ones too.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.jobs.keys().copied()
     }
 
     pub(crate) fn has_room(&self) -> bool {

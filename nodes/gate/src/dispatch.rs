@@ -1,6 +1,6 @@
 //! From a queued job to its datacenters: assigned in the ledger first, sent when committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hyperscale_codec::messages::{ArchivedJobDispatchAck, JobDispatch, JobState};
 use hyperscale_codec::{Attempt, Head, JobId, NodeId};
@@ -46,7 +46,7 @@ impl GateCore {
                     outcome: None,
                     finished: false,
                     cancelled: None,
-                    finals: Vec::new(),
+                    finals: BTreeSet::new(),
                 };
                 job.datacenters.insert(datacenter.clone(), part);
                 effects.command(Command::Propose(GateEntry::DcAssigned {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedDcFinalResult, DcFinalResult, DcFinalResultAck, JobFinalResult, JobState, StatsFinalAck,
-    WorkerState,
+    ArchivedDcFinalResult, DcFinalResult, DcFinalResultAck, JobFinalResult, JobState, ROWS_MAX,
+    StatsFinalAck, WorkerState,
 };
 use hyperscale_codec::{ErrorCode, Head, Hist, JobId, NodeId, RawFrame, WorkflowId, to_owned};
 use hyperscale_core::LinkId;
 use hyperscale_ledger::GateEntry;
 use hyperscale_report::{DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
-use hyperscale_stats::CellSet;
+use hyperscale_stats::{CellSet, Source};
 
 use crate::core::{Command, GateCore, GateEffects, refuse};
 use crate::job::{DcOutcome, GateJob, Running};
@@ -135,14 +135,16 @@ impl GateCore {
             effects.send(subscriber.link, Head::default().job(id), result.as_ref());
         }
         for part in job.datacenters.values_mut() {
-            let finals = std::mem::take(&mut part.finals);
-            let ack = StatsFinalAck {
-                job: id.to_bytes(),
-                source_worker: finals.iter().map(|(worker, _, _)| *worker).collect(),
-                source_shard: finals.iter().map(|(_, shard, _)| *shard).collect(),
-                source_epoch: finals.iter().map(|(_, _, epoch)| *epoch).collect(),
-            };
-            effects.send(part.link, Head::default().job(id), &ack);
+            let finals: Vec<Source> = std::mem::take(&mut part.finals).into_iter().collect();
+            for some in finals.chunks(ROWS_MAX) {
+                let ack = StatsFinalAck {
+                    job: id.to_bytes(),
+                    source_worker: some.iter().map(|source| source.worker.to_bytes()).collect(),
+                    source_shard: some.iter().map(|source| source.shard.0).collect(),
+                    source_epoch: some.iter().map(|source| source.epoch.0).collect(),
+                };
+                effects.send(part.link, Head::default().job(id), &ack);
+            }
         }
         self.tell_if_drained(effects);
     }

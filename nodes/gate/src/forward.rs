@@ -88,9 +88,11 @@ impl GateCore {
         let mut order: Vec<Member> = vec![owner];
         order.extend(self.ring.successors(job, |_| true));
         let after = order.iter().position(|member| *member == me).map_or(0, |at| at + 1);
-        order.into_iter().skip(after).filter(|member| Some((member.node, member.shard)) != from).find_map(
-            |member| Some((self.link_to(member)?, member)),
-        )
+        order
+            .into_iter()
+            .skip(after)
+            .filter(|member| Some((member.node, member.shard)) != from)
+            .find_map(|member| Some((self.link_to(member)?, member)))
     }
 
     /// Sends a frame on; `patch` is completed with the number under which its reply comes back.
@@ -133,11 +135,8 @@ impl GateCore {
         };
         self.forwards.open.remove(&number);
         let shard = self.links.get(&open.origin).map_or(frame.header.shard, |origin| origin.shard);
-        let _only_a_circle_is_too_long = effects.forward_as(
-            open.origin,
-            frame,
-            HeadPatch::new(shard, open.correlation),
-        );
+        let _only_a_circle_is_too_long =
+            effects.forward_as(open.origin, frame, HeadPatch::new(shard, open.correlation));
         true
     }
 

@@ -1,15 +1,15 @@
 //! One job as its owning gate keeps it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{JobEvent, JobState, WorkerOutcome, WorkflowOutcome};
-use hyperscale_codec::{Attempt, JobId, NodeId};
+use hyperscale_codec::{Attempt, Hist, JobId, NodeId};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_jobs::{JobStateMachine, Units};
 use hyperscale_plan::Plan;
-use hyperscale_stats::{Totals, WindowMerge};
+use hyperscale_stats::{Source, Totals, WindowMerge};
 
 use crate::GateConfig;
 use crate::core::REMEMBER;
@@ -52,8 +52,8 @@ pub(crate) struct Datacenter {
     pub(crate) finished: bool,
     /// Workflows that a cancel stopped there, once told.
     pub(crate) cancelled: Option<u32>,
-    /// Finals to be acknowledged when the job is finished: node, shard, epoch.
-    pub(crate) finals: Vec<([u8; 16], u16, u64)>,
+    /// Whole finals, to be acknowledged when the job is finished.
+    pub(crate) finals: BTreeSet<Source>,
 }
 
 /// What a datacenter told at its end.
@@ -94,6 +94,9 @@ pub(crate) struct GateJob {
     pub(crate) totals: Totals,
     pub(crate) view: WindowMerge<LinkId>,
     pub(crate) view_since: Option<Instant>,
+    /// Over all steps of the windows that go out next; kept, so that a warm view allocates nothing.
+    pub(crate) view_latency: Hist,
+    pub(crate) view_lateness: Hist,
     pub(crate) running: Running,
     pub(crate) seq: u64,
     pub(crate) events: Vec<JobEvent>,
@@ -123,6 +126,8 @@ impl GateJob {
             view: WindowMerge::new(&steps),
             totals: Totals::new(steps),
             view_since: None,
+            view_latency: Hist::new(),
+            view_lateness: Hist::new(),
             running: Running::default(),
             seq: 0,
             events: Vec::new(),

@@ -129,7 +129,8 @@ impl GateCore {
             return;
         }
         self.dialer.learn(self.now, &card.addr);
-        let links = self.links.iter().filter(|(_, other)| other.node == card.node && other.role == Role::Gate);
+        let links =
+            self.links.iter().filter(|(_, other)| other.node == card.node && other.role == Role::Gate);
         let links: BTreeMap<LinkId, ShardId> = links.map(|(id, other)| (*id, other.shard)).collect();
         if let Some(known) = self.gates.get_mut(&card.node) {
             known.links = links;
@@ -235,12 +236,15 @@ impl GateCore {
     }
 
     fn manager_objection(&self, card: &Card) -> Option<String> {
-        let others = || self.managers.values().map(|other| &other.card).filter(|other| other.node != card.node);
+        let others =
+            || self.managers.values().map(|other| &other.card).filter(|other| other.node != card.node);
         if let Some(conflict) = others().find_map(|other| card.name_conflict(other)) {
             return Some(conflict);
         }
         let alone = self.gates.is_empty() && others().next().is_none();
-        if !alone && let Some(unfenced) = std::iter::once(card).chain(self.unfenced()).find(|card| !card.fences()) {
+        if !alone
+            && let Some(unfenced) = std::iter::once(card).chain(self.unfenced()).find(|card| !card.fences())
+        {
             return Some(unfenced.fence_required());
         }
         (others().count() >= PEERS_MAX)

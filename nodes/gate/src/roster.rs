@@ -108,7 +108,9 @@ impl GateCore {
         let now = self.now;
         let late: Vec<u32> =
             self.rosters.open.iter().filter(|(_, open)| open.due <= now).map(|(number, _)| *number).collect();
-        for open in late.into_iter().filter_map(|number| self.rosters.open.remove(&number)).collect::<Vec<_>>() {
+        for open in
+            late.into_iter().filter_map(|number| self.rosters.open.remove(&number)).collect::<Vec<_>>()
+        {
             self.answer_nodes(open, effects);
         }
     }
@@ -120,9 +122,13 @@ impl GateCore {
             .rosters
             .open
             .iter_mut()
-            .filter_map(|(number, open)| (open.waiting.remove(&link) && open.waiting.is_empty()).then_some(*number))
+            .filter_map(|(number, open)| {
+                (open.waiting.remove(&link) && open.waiting.is_empty()).then_some(*number)
+            })
             .collect();
-        for open in told.into_iter().filter_map(|number| self.rosters.open.remove(&number)).collect::<Vec<_>>() {
+        for open in
+            told.into_iter().filter_map(|number| self.rosters.open.remove(&number)).collect::<Vec<_>>()
+        {
             self.answer_nodes(open, effects);
         }
     }

@@ -4,8 +4,9 @@
 use hyperscale_codec::messages::{
     ArchivedJobProgress, ArchivedStatsColumns, JobProgressAck, JobState, JobStatusPush, StatsAck,
 };
-use hyperscale_codec::{ErrorCode, Flags, Head, Hist, JobId, RawFrame};
+use hyperscale_codec::{ErrorCode, Flags, Head, JobId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
+use hyperscale_stats::Taken;
 
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::job::GateJob;
@@ -54,7 +55,7 @@ impl GateCore {
         if job.view.is_complete() {
             push_view(job, effects);
         }
-        acknowledge(link, frame, columns, effects);
+        acknowledge(&mut self.ack, link, frame, columns, effects);
     }
 
     pub(crate) fn on_snapshot(
@@ -66,21 +67,21 @@ impl GateCore {
         effects: &mut GateEffects,
     ) {
         let Some(job) = self.job_of(link, frame, columns, effects) else { return };
-        let part = job.datacenters.values_mut().find(|part| part.link == link);
-        let mut finals = Vec::new();
-        let taken = job.totals.take_snapshot(columns, is_final, |source, _, _| {
-            if is_final {
-                finals.push((source.worker.to_bytes(), source.shard.0, source.epoch.0));
+        let mut part = job.datacenters.values_mut().find(|part| part.link == link);
+        let taken = job.totals.take_snapshot(columns, is_final, |source, _, taken| {
+            // Half a final is not held for good, and not acknowledged as such.
+            if is_final
+                && taken != Taken::Part
+                && let Some(part) = &mut part
+            {
+                part.finals.insert(source);
             }
         });
-        if let Some(part) = part {
-            part.finals.append(&mut finals);
-        }
         if let Err(error) = taken {
             refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
             return;
         }
-        acknowledge(link, frame, columns, effects);
+        acknowledge(&mut self.ack, link, frame, columns, effects);
     }
 
     pub(crate) fn on_progress(
@@ -114,26 +115,16 @@ impl GateCore {
 }
 
 fn acknowledge(
+    ack: &mut StatsAck,
     link: LinkId,
     frame: &RawFrame<'_>,
     columns: &ArchivedStatsColumns,
     effects: &mut GateEffects,
 ) {
-    if !frame.header.flags.contains(Flags::WANTS_REPLY) {
-        return;
+    if frame.header.flags.contains(Flags::WANTS_REPLY) {
+        ack.acknowledge(columns);
+        effects.send(link, Head::reply(frame.header.correlation), ack);
     }
-    let ack = StatsAck {
-        job: columns.job,
-        token: columns.token.to_native(),
-        source_worker: columns.source_worker.to_vec(),
-        source_shard: columns.source_shard.iter().map(|shard| shard.to_native()).collect(),
-        source_epoch: columns.source_epoch.iter().map(|epoch| epoch.to_native()).collect(),
-        source_sequence: columns.source_sequence.iter().map(|sequence| sequence.to_native()).collect(),
-        level: 0,
-        delay_ms: 0,
-        want_snapshot: false,
-    };
-    effects.send(link, Head::reply(frame.header.correlation), &ack);
 }
 
 /// Tells every subscriber of the windows that were merged.
@@ -143,9 +134,11 @@ pub(crate) fn push_view(job: &mut GateJob, effects: &mut GateEffects) {
     let in_flight = job.view.in_flight();
     let mut running = job.running;
     let (id, token, seq, state) = (job.id, job.token, job.seq + 1, job.state());
-    let (mut latency, mut lateness) = (Hist::new(), Hist::new());
-    let push = job.view.flush(|from, to, workflows| {
-        let steps = || workflows.iter().flat_map(|cells| cells.steps());
+    let (latency, lateness) = (&mut job.view_latency, &mut job.view_lateness);
+    latency.clear();
+    lateness.clear();
+    let push = job.view.flush(|windows| {
+        let steps = || windows.workflows.iter().flat_map(|cells| cells.steps());
         for cell in steps() {
             latency.merge(&cell.latency);
             lateness.merge(&cell.lateness);
@@ -154,17 +147,20 @@ pub(crate) fn push_view(job: &mut GateJob, effects: &mut GateEffects) {
         let errors = steps().map(|cell| cell.errors).sum();
         running.requests += requests;
         running.errors += errors;
-        running.dropped += workflows.iter().map(|cells| cells.workflow().dropped).sum::<u64>();
+        running.dropped += windows.workflows.iter().map(|cells| cells.workflow().dropped).sum::<u64>();
+        let from_ms = u64::from(windows.from) * window_ms;
+        let last_ms = (u64::from(windows.to) + 1) * window_ms;
         JobStatusPush {
             job: id.to_bytes(),
             fence_token: token,
             seq,
             state: state.to_wire(),
-            from_ms: u64::from(from) * window_ms,
-            to_ms: (u64::from(to) + 1) * window_ms,
+            from_ms,
+            // The last window of a job ends with it, not with the second.
+            to_ms: windows.end_us.div_ceil(1000).clamp(from_ms, last_ms.max(from_ms)),
             requests,
             errors,
-            dropped: workflows.iter().map(|cells| cells.workflow().dropped).sum(),
+            dropped: windows.workflows.iter().map(|cells| cells.workflow().dropped).sum(),
             bytes_in: steps().map(|cell| cell.bytes_in).sum(),
             p50_ns: latency.quantile_ppm(500_000).unwrap_or(0),
             p99_ns: latency.quantile_ppm(990_000).unwrap_or(0),
@@ -181,7 +177,7 @@ pub(crate) fn push_view(job: &mut GateJob, effects: &mut GateEffects) {
     job.seq = seq;
     job.running = running;
     for subscriber in &job.subscribers {
-        push.latency = subscriber.histograms.then(|| latency.to_sparse());
+        push.latency = subscriber.histograms.then(|| job.view_latency.to_sparse());
         effects.send(subscriber.link, Head::default().job(job.id), &push);
     }
 }

@@ -18,7 +18,11 @@ impl GateCore {
             shard: self.config.shard.0,
             startup: vec![Reason::new("listening", true, self.config.addr.clone())],
             ready: vec![
-                Reason::new("accepting", !self.draining, if self.draining { "draining" } else { "takes jobs" }),
+                Reason::new(
+                    "accepting",
+                    !self.draining,
+                    if self.draining { "draining" } else { "takes jobs" },
+                ),
                 Reason::new(
                     "datacenters",
                     workers > 0,
@@ -31,7 +35,11 @@ impl GateCore {
                 level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
                 level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),
                 level("hyperscale_gate_managers", "Managers that registered here.", managers),
-                level("hyperscale_gate_forwards_open", "Requests that other gates have yet to answer.", self.forwards.len()),
+                level(
+                    "hyperscale_gate_forwards_open",
+                    "Requests that other gates have yet to answer.",
+                    self.forwards.len(),
+                ),
                 Gauge::counter(
                     "hyperscale_gate_forwards_total",
                     "Requests passed on to the gate that has, or should have, their job.",

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     DcFinalResultAck, ErrorReply, GateHeartbeat, JobCancelRequest, JobDispatch, ManagerHeartbeat,
-    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, StatsFinal, StatsFinalAck,
-    StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse,
+    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, StatsAck, StatsFinal,
+    StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse,
     WorkflowDispatchAck, WorkflowFinalResult,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
@@ -91,6 +91,8 @@ pub struct ManagerCore {
     pub(crate) joined: bool,
     next_beat: Instant,
     scratch: Vec<u8>,
+    /// The receipt that is sent next; kept, so that a warm manager acknowledges without allocating.
+    pub(crate) ack: StatsAck,
 }
 
 impl ManagerCore {
@@ -109,6 +111,7 @@ impl ManagerCore {
             joined: false,
             next_beat: Instant::ZERO,
             scratch: Vec::new(),
+            ack: StatsAck::default(),
             config,
         }
     }

@@ -6,13 +6,13 @@ use hyperscale_codec::messages::{
     ArchivedWorkflowFinalResult, DcFinalResult, JobState, WorkerOutcome, WorkerState, WorkflowFinalResultAck,
     WorkflowOutcome, WorkflowState,
 };
-use hyperscale_codec::{Head, JobId, RawFrame, WorkflowId};
+use hyperscale_codec::{Epoch, Head, JobId, RawFrame, WorkflowId};
 use hyperscale_core::LinkId;
 use hyperscale_ledger::ManagerEntry;
 
 use crate::core::{Command, ManagerCore, ManagerEffects};
 use crate::stats::send_totals;
-use crate::workflows::{index, micros, wire};
+use crate::workflows::{index, micros, millis, wire};
 
 impl ManagerCore {
     pub(crate) fn on_workflow_final(
@@ -38,9 +38,16 @@ impl ManagerCore {
         share.ended = Some(WorkflowState::from_wire(told.outcome));
         told.error.as_str().clone_into(&mut share.error);
         job.last_end = job.last_end.max(Some(end));
+        // Finals come first on the same link; one that is missing or was refused leaves what was told before.
+        let whole = told.epochs.iter().all(|epoch| job.totals.has_final(node, Epoch(epoch.to_native())));
+        let gap = if whole { Duration::ZERO } else { job.gap(node, index(workflow), end) };
         if let Some(record) = job.workers.get_mut(&node) {
             record.generator_ok &= told.generator_ok;
             record.clock = clock.or(record.clock);
+            if !whole {
+                record.state = WorkerState::Partial;
+                record.gap_ms = record.gap_ms.max(millis(gap));
+            }
         }
         self.end_if_done(id, workflow, effects);
     }

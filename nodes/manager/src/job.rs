@@ -13,6 +13,7 @@ use hyperscale_plan::Plan;
 use hyperscale_stats::{Totals, WindowMerge};
 
 use crate::core::{Owner, REMEMBER};
+use crate::workflows::wire;
 
 /// Merged windows wait so long for the slower workers, then go up without them.
 const VIEW_PATIENCE: Duration = Duration::from_millis(300);
@@ -23,6 +24,8 @@ const READY_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct WorkerShare {
     pub(crate) link: LinkId,
+    /// Shards of the worker that have a part of it.
+    pub(crate) shards: u32,
     pub(crate) ready: bool,
     /// How it ended, once told or lost.
     pub(crate) ended: Option<WorkflowState>,
@@ -99,6 +102,36 @@ impl DcJob {
             let since = now.since(self.started_at.unwrap_or(self.accepted_at));
             let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
             self.events.push(JobEvent { at_ms, kind: kind.to_owned(), detail });
+        }
+    }
+
+    /// How much of a worker's work in a workflow no total holds, at `now`: from the last window that the total of each
+    /// of its shards has, or from the workflow's start. Nothing after its finals.
+    pub(crate) fn gap(&self, worker: NodeId, workflow: usize, now: Instant) -> Duration {
+        let Some(entry) = self.workflows.get(workflow) else { return Duration::ZERO };
+        let (Some(share), Some(start)) = (entry.shares.get(&worker), entry.started_at) else {
+            return Duration::ZERO;
+        };
+        let job_start = self.started_at.unwrap_or(start);
+        let id = wire(workflow);
+        let rows = || self.totals.rows().filter(|held| held.source.worker == worker && held.workflow == id);
+        let told_by = u32::try_from(rows().count()).unwrap_or(u32::MAX);
+        let ends = rows()
+            .filter(|held| !held.is_final)
+            .map(|held| job_start + self.plan.window.saturating_mul(held.through.saturating_add(1)));
+        let silent = (told_by < share.shards).then_some(start);
+        let oldest = ends.chain(silent).min().unwrap_or(now);
+        now.since(oldest)
+    }
+
+    /// A lost worker came back and told all: nothing of its figures is missing, though its load ended early.
+    pub(crate) fn found_again(&mut self, worker: NodeId) {
+        let whole = self.totals.rows().filter(|held| held.source.worker == worker).all(|held| held.is_final);
+        if let Some(record) = self.workers.get_mut(&worker).filter(|_| whole)
+            && record.state == WorkerState::Lost
+        {
+            record.state = WorkerState::Partial;
+            record.gap_ms = 0;
         }
     }
 

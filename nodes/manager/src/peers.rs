@@ -292,7 +292,8 @@ impl ManagerCore {
     pub(crate) fn beat(&mut self, effects: &mut ManagerEffects) {
         let (now, wall) = (self.now, self.config.wall);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let (jobs, workers, free) = (count(self.live_jobs()), count(self.workers.len()), self.worker_shards());
+        let (jobs, workers, free) =
+            (count(self.live_jobs()), count(self.workers.len()), self.worker_shards());
         let (identity, accepting) = (&self.config.identity, !self.draining);
         for (id, link) in &mut self.links {
             let (health, clock) = link.beat(identity, now, wall, accepting, free);
@@ -318,9 +319,10 @@ impl ManagerCore {
         request: &ArchivedNodesRequest,
         effects: &mut ManagerEffects,
     ) {
-        let rows = self.workers.iter().map(|(link, worker)| {
-            worker.card.row(self.now, self.links.get(link).map(|link| &link.pulse))
-        });
+        let rows = self
+            .workers
+            .iter()
+            .map(|(link, worker)| worker.card.row(self.now, self.links.get(link).map(|link| &link.pulse)));
         let (nodes, next) = page(rows.collect(), request.cursor.as_str(), request.limit.to_native());
         let answer = NodesResponse { nodes, next, missing: Vec::new() };
         effects.send(link, Head::reply(frame.header.correlation), &answer);

@@ -2,11 +2,12 @@
 //! views; snapshots of each source go up as they are, so that the gate's total needs no trust in this memory.
 
 use hyperscale_codec::messages::{
-    ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsFinal, StatsFinalAck, StatsUpdate,
+    ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsColumns, StatsFinal, StatsFinalAck,
+    StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{Epoch, ErrorCode, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId};
 use hyperscale_core::LinkId;
-use hyperscale_stats::{ColumnsBuilder, Source};
+use hyperscale_stats::{ColumnsBuilder, Held, Source};
 
 use crate::core::{ManagerCore, ManagerEffects, Owner, refuse};
 use crate::job::DcJob;
@@ -59,7 +60,7 @@ impl ManagerCore {
         if job.view.is_complete() {
             pass_up(job, manager, effects);
         }
-        acknowledge(link, frame, columns, effects);
+        acknowledge(&mut self.ack, link, frame, columns, effects);
     }
 
     pub(crate) fn on_snapshot(
@@ -77,13 +78,17 @@ impl ManagerCore {
             refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
             return;
         }
-        if is_final {
+        // The last message of a final is the last word of its worker about the share; others may still have one.
+        if is_final && !columns.more {
             job.view.forget(node);
-            pass_up(job, manager, effects);
+            if job.view.is_complete() {
+                pass_up(job, manager, effects);
+            }
+            job.found_again(node);
         }
         // The body goes up byte for byte; only its envelope is this node's.
         effects.forward(job.gate_link, frame.bytes);
-        acknowledge(link, frame, columns, effects);
+        acknowledge(&mut self.ack, link, frame, columns, effects);
     }
 
     /// The gate holds these finals for good: so may the workers forget them.
@@ -132,12 +137,25 @@ impl ManagerCore {
 
 /// Every source's newest figures as finals; the gate ignores what it has.
 pub(crate) fn send_totals(job: &DcJob, effects: &mut ManagerEffects) {
-    let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);
-    for (source, workflow, sequence, _, cells) in job.totals.rows() {
-        let mut builder = ColumnsBuilder::new(job.id, job.fence_token, 0, 0, window_ms);
-        builder.push(source, sequence, workflow, cells);
-        effects.send(job.gate_link, Head::default().job(job.id), &StatsFinal(builder.build()));
+    for columns in columns_of(job, |_| true) {
+        effects.send(job.gate_link, Head::default().job(job.id), &StatsFinal(columns));
     }
+}
+
+/// What a worker that is gone told, as a snapshot: if it comes back, its own figures replace these.
+pub(crate) fn send_told(job: &DcJob, worker: NodeId, effects: &mut ManagerEffects) {
+    for columns in columns_of(job, |held| held.source.worker == worker && !held.is_final) {
+        effects.send(job.gate_link, Head::default().job(job.id), &StatsSnapshot(columns));
+    }
+}
+
+fn columns_of(job: &DcJob, wanted: impl Fn(&Held<'_>) -> bool) -> Vec<StatsColumns> {
+    let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);
+    let rows = || job.totals.rows().filter(|held| wanted(held));
+    let through = rows().map(|held| held.through).max().unwrap_or_default();
+    let mut builder = ColumnsBuilder::new(job.id, job.fence_token, 0, through, window_ms);
+    rows().for_each(|held| builder.push(held.source, held.sequence, held.workflow, held.cells));
+    builder.build()
 }
 
 /// Sends the merged windows up under the manager's own name.
@@ -147,42 +165,35 @@ fn pass_up(job: &mut DcJob, manager: NodeId, effects: &mut ManagerEffects) {
     let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);
     let sequence = Sequence(job.sequence.0.saturating_add(1));
     let (id, token) = (job.id, job.fence_token);
-    let columns = job.view.flush(|from, to, workflows| {
-        let mut builder = ColumnsBuilder::new(id, token, from, to, window_ms);
-        for (at, cells) in workflows.iter().enumerate() {
+    let messages = job.view.flush(|windows| {
+        let builder = ColumnsBuilder::new(id, token, windows.from, windows.to, window_ms);
+        let mut builder = builder.ending_at_us(windows.end_us);
+        for (at, cells) in windows.workflows.iter().enumerate() {
             let source = Source { worker: manager, shard: ShardId::ANY, epoch: Epoch(u64::from(wire(at).0)) };
             builder.push(source, sequence, wire(at), cells);
         }
         builder.build()
     });
-    let Some(mut columns) = columns else { return };
+    let Some(mut messages) = messages else { return };
     // One row carries what is in flight over all; the sum is what a view shows.
-    if let Some(first) = columns.in_flight.first_mut() {
+    if let Some(first) = messages.iter_mut().find_map(|columns| columns.in_flight.first_mut()) {
         *first = in_flight;
     }
     job.sequence = sequence;
-    effects.send(job.gate_link, Head::default().job(id), &StatsUpdate(columns));
+    for columns in messages {
+        effects.send(job.gate_link, Head::default().job(id), &StatsUpdate(columns));
+    }
 }
 
 fn acknowledge(
+    ack: &mut StatsAck,
     link: LinkId,
     frame: &RawFrame<'_>,
     columns: &ArchivedStatsColumns,
     effects: &mut ManagerEffects,
 ) {
-    if !frame.header.flags.contains(Flags::WANTS_REPLY) {
-        return;
+    if frame.header.flags.contains(Flags::WANTS_REPLY) {
+        ack.acknowledge(columns);
+        effects.send(link, Head::reply(frame.header.correlation), ack);
     }
-    let ack = StatsAck {
-        job: columns.job,
-        token: columns.token.to_native(),
-        source_worker: columns.source_worker.to_vec(),
-        source_shard: columns.source_shard.iter().map(|shard| shard.to_native()).collect(),
-        source_epoch: columns.source_epoch.iter().map(|epoch| epoch.to_native()).collect(),
-        source_sequence: columns.source_sequence.iter().map(|sequence| sequence.to_native()).collect(),
-        level: 0,
-        delay_ms: 0,
-        want_snapshot: false,
-    };
-    effects.send(link, Head::reply(frame.header.correlation), &ack);
 }

@@ -20,7 +20,11 @@ impl ManagerCore {
             shard: 0,
             startup: vec![Reason::new("registered", self.joined, "with a gate or another manager, once")],
             ready: vec![
-                Reason::new("accepting", !self.draining, if self.draining { "draining" } else { "takes jobs" }),
+                Reason::new(
+                    "accepting",
+                    !self.draining,
+                    if self.draining { "draining" } else { "takes jobs" },
+                ),
                 Reason::new("gates", gates > 0, format!("{gates} links to gates")),
                 Reason::new("workers", workers > 0, format!("{workers} workers have registered")),
             ],

@@ -14,6 +14,7 @@ use hyperscale_ledger::ManagerEntry;
 use crate::core::{Command, ManagerCore, ManagerEffects, Worker};
 use crate::dispatch::total_iterations;
 use crate::job::{DcJob, WorkerRecord, WorkerShare};
+use crate::stats::send_told;
 
 /// One worker needs no time to agree with others on a start.
 const START_ALONE: Duration = Duration::from_millis(5);
@@ -58,7 +59,8 @@ impl ManagerCore {
         let Some(entry) = job.workflows.get_mut(at) else { return };
         entry.assigned_at = Some(now);
         for ((link, worker), units) in workers.into_iter().zip(parts).filter(|(_, units)| units.count > 0) {
-            let share = WorkerShare { link, ready: false, ended: None, error: String::new() };
+            let shards = worker.shards.min(units.count);
+            let share = WorkerShare { link, shards, ready: false, ended: None, error: String::new() };
             entry.shares.insert(worker.node, share);
             job.workers.entry(worker.node).or_insert(WorkerRecord {
                 name: worker.name,
@@ -234,7 +236,11 @@ impl ManagerCore {
         let now = self.now;
         let mut touched = Vec::new();
         for job in self.jobs.values_mut().filter(|job| job.outcome.is_none()) {
-            touched.extend(lose_worker(job, worker, now).into_iter().map(|workflow| (job.id, workflow)));
+            let lost = lose_worker(job, worker, now);
+            if !lost.is_empty() {
+                send_told(job, worker.node, effects);
+            }
+            touched.extend(lost.into_iter().map(|workflow| (job.id, workflow)));
         }
         for (id, workflow) in touched {
             self.start_if_ready(id, workflow, false, effects);
@@ -243,6 +249,8 @@ impl ManagerCore {
     }
 }
 
+/// Ends a worker's shares; its total is the newest snapshot and the deltas that follow it without a gap, and what is
+/// missing of it is told.
 fn lose_worker(job: &mut DcJob, worker: &Worker, now: hyperscale_core::Instant) -> Vec<WorkflowId> {
     let mut touched = Vec::new();
     for (at, entry) in job.workflows.iter_mut().enumerate() {
@@ -256,9 +264,11 @@ fn lose_worker(job: &mut DcJob, worker: &Worker, now: hyperscale_core::Instant) 
     }
     job.view.forget(worker.node);
     if !touched.is_empty() {
+        let gaps = touched.iter().map(|workflow| job.gap(worker.node, index(*workflow), now));
+        let gap = gaps.max().unwrap_or_default();
         if let Some(record) = job.workers.get_mut(&worker.node) {
             record.state = WorkerState::Lost;
-            record.gap_ms = millis(job.plan.window);
+            record.gap_ms = record.gap_ms.max(millis(gap));
         }
         job.event(now, "worker_lost", format!("worker {} is gone; its share ended", worker.name));
     }

@@ -10,6 +10,9 @@ use crate::style::{Style, Tone};
 /// Lateness from which a line mentions it: the user should not learn only at the end that requests wait.
 const LATE_NS: u64 = 1_000_000;
 
+/// A shorter piece of a window says nothing of a rate: the last requests of a job end just after its last second.
+const RATE_FROM_MS: u64 = 100;
+
 /// One window's figures: `12s 4,031/s p99 8.1ms err 0 in-flight 26`.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
@@ -19,14 +22,17 @@ pub fn progress_line(push: &JobStatusPush, style: Style) -> String {
     } else {
         format!("{:.1}s", push.to_ms as f64 / 1e3)
     };
-    let window_ms = push.to_ms.saturating_sub(push.from_ms).max(1);
-    let per_s = format!("{}/s", rate(push.requests as f64 * 1e3 / window_ms as f64));
+    let window_ms = push.to_ms.saturating_sub(push.from_ms);
     let p99 = if push.p99_ns == 0 { "n/a".to_owned() } else { short_time(ms(push.p99_ns)) };
     let errors = format!("err {}", grouped(push.errors));
     let errors = style.paint(if push.errors > 0 { Tone::Bad } else { Tone::Plain }, &errors);
-    let per_s = style.paint(Tone::Strong, &per_s);
-    let mut line = format!("{at} {per_s} p99 {p99} {errors} in-flight {}", grouped(push.in_flight));
+    let mut line = at;
     // A string takes everything that is written to it.
+    if window_ms >= RATE_FROM_MS {
+        let per_s = format!("{}/s", rate(push.requests as f64 * 1e3 / window_ms as f64));
+        let _ = write!(line, " {}", style.paint(Tone::Strong, &per_s));
+    }
+    let _ = write!(line, " p99 {p99} {errors} in-flight {}", grouped(push.in_flight));
     if push.dropped > 0 {
         let dropped = format!("dropped {}", grouped(push.dropped));
         let _ = write!(line, " {}", style.paint(Tone::Warn, &dropped));
@@ -84,10 +90,19 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_or_short_window_divides_by_nothing() {
-        let silent = JobStatusPush { from_ms: 0, to_ms: 0, requests: 0, p99_ns: 0, in_flight: 0, ..second() };
-        assert_eq!(progress_line(&silent, Style::plain()), "0s 0/s p99 n/a err 0 in-flight 0");
-        let half = JobStatusPush { to_ms: 500, requests: 10, ..silent };
+    fn a_short_window_has_the_rate_over_its_own_length() {
+        let half =
+            JobStatusPush { from_ms: 0, to_ms: 500, requests: 10, p99_ns: 0, in_flight: 0, ..second() };
         assert_eq!(progress_line(&half, Style::plain()), "0.5s 20.0/s p99 n/a err 0 in-flight 0");
+        let merged = JobStatusPush { from_ms: 1000, to_ms: 2500, requests: 30, ..half };
+        assert_eq!(progress_line(&merged, Style::plain()), "2.5s 20.0/s p99 n/a err 0 in-flight 0");
+    }
+
+    #[test]
+    fn a_piece_too_short_for_a_rate_has_none_and_divides_by_nothing() {
+        let tail = JobStatusPush { from_ms: 3000, to_ms: 3001, requests: 2, in_flight: 0, ..second() };
+        assert_eq!(progress_line(&tail, Style::plain()), "3.0s p99 8.1ms err 0 in-flight 0");
+        let silent = JobStatusPush { from_ms: 0, to_ms: 0, requests: 0, p99_ns: 0, in_flight: 0, ..second() };
+        assert_eq!(progress_line(&silent, Style::plain()), "0s p99 n/a err 0 in-flight 0");
     }
 }

@@ -280,11 +280,11 @@ impl WorkerCore {
     }
 
     fn on_finals_kept(&mut self, job: JobId, epochs: &[u64], effects: &mut WorkerEffects) {
-        let kept = self.shares.values_mut().filter(|share| share.key.job == job && share.has_epochs(epochs));
-        let keys: Vec<ShareKey> = kept
-            .map(|share| {
-                share.finals_kept = true;
-                share.key
+        let shares = self.shares.values_mut().filter(|share| share.key.job == job);
+        let keys: Vec<ShareKey> = shares
+            .filter_map(|share| {
+                share.finals_kept |= share.keep_finals(epochs);
+                share.finals_kept.then_some(share.key)
             })
             .collect();
         keys.into_iter().for_each(|key| self.release(key, effects));

@@ -28,7 +28,8 @@ impl WorkerCore {
         effects: &mut WorkerEffects,
     ) {
         let Some(dial) = dial else { return };
-        if self.dialer.on_up(self.now, dial, link, peer) == Dialled::Close || peer.hello.role != Role::Manager {
+        if self.dialer.on_up(self.now, dial, link, peer) == Dialled::Close || peer.hello.role != Role::Manager
+        {
             effects.close(link);
             self.dialer.go(self.now, effects);
             return;

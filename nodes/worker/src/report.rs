@@ -79,8 +79,9 @@ impl WorkerCore {
             return;
         }
         bump(share, |part| part.dirty);
-        let update = StatsUpdate(share.columns(node, false).build());
-        effects.send(link, Head::request(1).job(key.job), &update);
+        for columns in share.columns(node, false).build() {
+            effects.send(link, Head::request(1).job(key.job), &StatsUpdate(columns));
+        }
         for part in share.parts.iter_mut().filter(|part| part.dirty) {
             part.pending.clear();
             part.dirty = false;
@@ -89,8 +90,9 @@ impl WorkerCore {
         if share.last_snapshot.is_some_and(|at| now.since(at) >= SNAPSHOT_EVERY) {
             share.last_snapshot = Some(now);
             bump(share, |_| true);
-            let snapshot = StatsSnapshot(share.columns(node, true).build());
-            effects.send(link, Head::request(1).job(key.job), &snapshot);
+            for columns in share.columns(node, true).build() {
+                effects.send(link, Head::request(1).job(key.job), &StatsSnapshot(columns));
+            }
         }
     }
 

@@ -42,6 +42,7 @@ pub(crate) struct ShardPart {
     pub(crate) told_through: Option<u32>,
     pub(crate) dirty: bool,
     pub(crate) ended: Option<Box<Ended>>,
+    final_kept: bool,
 }
 
 /// One share.
@@ -58,7 +59,8 @@ pub(crate) struct Share {
     seed: u64,
     pub(crate) parts: Vec<ShardPart>,
     failed: Option<String>,
-    started: bool,
+    /// From the job's start to this share's, once that is ordered.
+    started: Option<Duration>,
     pub(crate) pending_from: Option<u32>,
     pub(crate) pending_to: u32,
     pub(crate) pending_since: Option<Instant>,
@@ -105,6 +107,7 @@ impl Share {
             told_through: None,
             dirty: false,
             ended: None,
+            final_kept: false,
         });
         Ok(Self {
             key,
@@ -116,7 +119,7 @@ impl Share {
             seed: dispatch.seed.to_native(),
             parts: parts.collect(),
             failed: None,
-            started: false,
+            started: None,
             pending_from: None,
             pending_to: 0,
             pending_since: None,
@@ -196,10 +199,10 @@ impl Share {
     }
 
     pub(crate) fn start(&mut self, at: Instant, job_start: Instant, effects: &mut WorkerEffects) {
-        if self.started || self.cancelled {
+        if self.started.is_some() || self.cancelled {
             return;
         }
-        self.started = true;
+        self.started = Some(at.since(job_start));
         self.last_snapshot = Some(at);
         let key = self.key;
         self.order_all(effects, || Order::Start { key, at, job_start });
@@ -230,8 +233,13 @@ impl Share {
         self.parts.iter().all(|part| part.ended.is_some())
     }
 
-    pub(crate) fn has_epochs(&self, epochs: &[u64]) -> bool {
-        self.is_over() && self.parts.iter().all(|part| epochs.contains(&part.epoch.0))
+    /// Finals of these epochs are held for good. Whether all of this share's are now.
+    pub(crate) fn keep_finals(&mut self, epochs: &[u64]) -> bool {
+        let over = self.is_over();
+        for part in self.parts.iter_mut().filter(|part| over && epochs.contains(&part.epoch.0)) {
+            part.final_kept = true;
+        }
+        self.parts.iter().all(|part| part.final_kept)
     }
 
     /// Whether the last message of each part is among these (epoch, sequence).
@@ -248,16 +256,27 @@ impl Share {
         self.pending_since.map(|since| since + PATIENCE)
     }
 
-    /// All parts as one message: deltas of those with something new, or everything since their epochs began.
+    /// Where the figures end, since the job's start: with the last window, or with the share within it.
+    fn end_us(&self, from: u32, to: u32) -> u64 {
+        let window_us = u64::from(self.window_ms()).saturating_mul(1000);
+        let end_of = |windows: u64| window_us.saturating_mul(windows);
+        let last = end_of(u64::from(to).saturating_add(1));
+        let ended = self.parts.iter().map(|part| part.ended.as_deref().map(|end| micros(end.duration)));
+        match ended.collect::<Option<Vec<u64>>>().and_then(|ends| ends.into_iter().max()) {
+            Some(end) => {
+                let end = micros(self.started.unwrap_or_default()).saturating_add(end);
+                end.clamp(end_of(u64::from(from)), last)
+            }
+            None => last,
+        }
+    }
+
+    /// All parts: deltas of those with something new, or everything since their epochs began.
     pub(crate) fn columns(&self, worker: NodeId, cumulative: bool) -> ColumnsBuilder {
         let from = self.pending_from.unwrap_or(self.pending_to);
-        let mut builder = ColumnsBuilder::new(
-            self.key.job,
-            self.dc_token,
-            from,
-            self.pending_to.max(from),
-            self.window_ms(),
-        );
+        let to = self.pending_to.max(from);
+        let mut builder = ColumnsBuilder::new(self.key.job, self.dc_token, from, to, self.window_ms())
+            .ending_at_us(self.end_us(from, to));
         for part in self.parts.iter().filter(|part| cumulative || part.dirty) {
             let source = Source { worker, shard: part.shard, epoch: part.epoch };
             let cells = if cumulative { &part.total } else { &part.pending };
@@ -269,7 +288,9 @@ impl Share {
     /// The last snapshot, then the result; a cancel's answer goes between.
     pub(crate) fn send_final(&self, worker: NodeId, link: LinkId, effects: &mut WorkerEffects) {
         let head = || Head::request(1).job(self.key.job);
-        effects.send(link, head(), &StatsFinal(self.columns(worker, true).build()));
+        for columns in self.columns(worker, true).build() {
+            effects.send(link, head(), &StatsFinal(columns));
+        }
         let ended = || self.parts.iter().filter_map(|part| part.ended.as_deref());
         if let Some((canceller, correlation)) = self.canceller {
             let answer = WorkflowCancelResponse {

@@ -16,13 +16,21 @@ impl WorkerCore {
             shard: 0,
             startup: vec![Reason::new("registered", self.joined, "with a manager, once")],
             ready: vec![
-                Reason::new("accepting", !self.draining, if self.draining { "draining" } else { "takes load" }),
+                Reason::new(
+                    "accepting",
+                    !self.draining,
+                    if self.draining { "draining" } else { "takes load" },
+                ),
                 Reason::new("managers", managers > 0, format!("{managers} managers are linked")),
             ],
             nodes: vec![node_row(&own.row(now, None))],
             jobs: Vec::new(),
             gauges: vec![
-                level("hyperscale_worker_shares", "Shares of load whose results are not safe elsewhere.", self.live_shares()),
+                level(
+                    "hyperscale_worker_shares",
+                    "Shares of load whose results are not safe elsewhere.",
+                    self.live_shares(),
+                ),
                 level("hyperscale_worker_managers", "Managers that are linked.", managers),
             ],
         }

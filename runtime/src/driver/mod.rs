@@ -31,8 +31,8 @@ use node::Node;
 use post::{Post, Posted};
 
 pub use node::CommandCx;
-pub use sibling::{Siblings, siblings};
 pub use post::{LOCALS_MAX, LocalSender, LocalsFull};
+pub use sibling::{Siblings, siblings};
 
 /// Local events taken from a mailbox at once.
 const FEED_MAX: usize = 256;

@@ -1,12 +1,15 @@
-//! Between cells in memory and the parallel columns that travel.
+//! From the parallel columns that travel to cells in memory.
 //!
-//! Writing builds owned columns (once a window); reading merges straight from the archive into flat cells, without
-//! a copy into owned types (C-2). A message is checked as a whole before any of it is merged.
+//! Reading merges straight from the archive into flat cells, without a copy into owned types (C-2). A message is
+//! checked as a whole before any of it is merged; its rows ascend, so the rows of one source or cell are found by a
+//! binary search, and no message makes a reader look at all rows for each cell.
 
-use hyperscale_codec::messages::{ArchivedStatsColumns, StatsColumns};
-use hyperscale_codec::{Epoch, HistError, JobId, NodeId, Sequence, ShardId, StepId, WorkflowId};
+use std::ops::Range;
 
-use crate::{Cell, CellSet};
+use hyperscale_codec::messages::ArchivedStatsColumns;
+use hyperscale_codec::{Epoch, HistError, NodeId, Sequence, ShardId, StepId, WorkflowId};
+
+use crate::Cell;
 
 /// Who recorded a share: one epoch on one shard of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,78 +50,6 @@ pub enum MergeError {
     ShortColumn(usize),
 }
 
-/// Builds the columns of one message.
-#[derive(Debug)]
-pub struct ColumnsBuilder {
-    columns: StatsColumns,
-}
-
-impl ColumnsBuilder {
-    /// Begins a message about windows `k_from..=k_to` of `job`.
-    #[must_use]
-    pub fn new(job: JobId, token: u64, k_from: u32, k_to: u32, window_ms: u32) -> Self {
-        let columns =
-            StatsColumns { job: job.to_bytes(), token, k_from, k_to, window_ms, ..StatsColumns::default() };
-        Self { columns }
-    }
-
-    /// Adds a source with the cells of one workflow; rows in which nothing was recorded are left out.
-    pub fn push(&mut self, source: Source, sequence: Sequence, workflow: WorkflowId, cells: &CellSet) {
-        let index = u16::try_from(self.columns.source_worker.len()).unwrap_or(u16::MAX);
-        self.columns.source_worker.push(source.worker.to_bytes());
-        self.columns.source_shard.push(source.shard.0);
-        self.columns.source_epoch.push(source.epoch.0);
-        self.columns.source_sequence.push(sequence.0);
-        for (step, cell) in cells.cells().filter(|(_, cell)| !cell.is_empty()) {
-            self.push_cell(index, workflow, step, cell);
-        }
-    }
-
-    fn push_cell(&mut self, source: u16, workflow: WorkflowId, step: StepId, cell: &Cell) {
-        let columns = &mut self.columns;
-        let row = u16::try_from(columns.cell_source.len()).unwrap_or(u16::MAX);
-        columns.cell_source.push(source);
-        columns.cell_workflow.push(workflow.0);
-        columns.cell_step.push(step.0);
-        columns.count.push(cell.count);
-        columns.errors.push(cell.errors);
-        columns.cancelled.push(cell.cancelled);
-        columns.dropped.push(cell.dropped);
-        columns.due.push(cell.due);
-        columns.started.push(cell.started);
-        columns.late.push(cell.late);
-        columns.bytes_in.push(cell.bytes_in);
-        columns.bytes_out.push(cell.bytes_out);
-        columns.in_flight.push(cell.in_flight);
-        columns.latency.push(cell.latency.to_sparse());
-        columns.service.push(cell.service.to_sparse());
-        columns.lateness.push(cell.lateness.to_sparse());
-        columns.connect.push(cell.connect.to_sparse());
-        for (code, count) in cell.statuses() {
-            columns.status_cell.push(row);
-            columns.status_code.push(code);
-            columns.status_count.push(count);
-        }
-        for (kind, count) in cell.error_kinds() {
-            columns.error_cell.push(row);
-            columns.error_kind.push(kind.to_wire());
-            columns.error_count.push(count);
-        }
-    }
-
-    /// Whether no source was added.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.columns.source_worker.is_empty()
-    }
-
-    /// The message's body.
-    #[must_use]
-    pub fn build(self) -> StatsColumns {
-        self.columns
-    }
-}
-
 /// The sources of a checked message, with their sequences, in order.
 pub fn sources_of(columns: &ArchivedStatsColumns) -> impl Iterator<Item = (Source, Sequence)> + '_ {
     let workers = columns.source_worker.iter();
@@ -140,10 +71,29 @@ pub fn cells_of(
     columns: &ArchivedStatsColumns,
     source: usize,
 ) -> impl Iterator<Item = (usize, WorkflowId, StepId)> + '_ {
-    let rows = columns.cell_source.iter().zip(columns.cell_workflow.iter().zip(columns.cell_step.iter()));
-    rows.enumerate()
-        .filter(move |(_, (told, _))| usize::from(told.to_native()) == source)
-        .map(|(row, (_, (workflow, step)))| (row, WorkflowId(workflow.to_native()), StepId(step.to_native())))
+    cells_in(columns, rows_of(&columns.cell_source, source, |told| told.to_native()))
+}
+
+/// All rows of a checked message, whatever their source.
+pub fn all_cells(columns: &ArchivedStatsColumns) -> impl Iterator<Item = (usize, WorkflowId, StepId)> + '_ {
+    cells_in(columns, 0..columns.cell_source.len())
+}
+
+fn cells_in(
+    columns: &ArchivedStatsColumns,
+    rows: Range<usize>,
+) -> impl Iterator<Item = (usize, WorkflowId, StepId)> + '_ {
+    rows.filter_map(|row| {
+        let (workflow, step) = (columns.cell_workflow.get(row)?, columns.cell_step.get(row)?);
+        Some((row, WorkflowId(workflow.to_native()), StepId(step.to_native())))
+    })
+}
+
+/// Where an ascending column points to `target`. `read` is called for about 2 log2 of the rows.
+fn rows_of<T>(column: &[T], target: usize, read: impl Fn(&T) -> u16) -> Range<usize> {
+    let first = column.partition_point(|told| usize::from(read(told)) < target);
+    let after = column.partition_point(|told| usize::from(read(told)) <= target);
+    first..after
 }
 
 /// Adds one row of a checked message to `cell`, straight from the archive. `in_flight` is replaced, not added.
@@ -170,14 +120,56 @@ pub fn merge_cell(columns: &ArchivedStatsColumns, row: usize, cell: &mut Cell) -
     add_hist!(latency, service, lateness, connect);
     add!(count, errors, cancelled, dropped, due, started, late, bytes_in, bytes_out);
     cell.in_flight = columns.in_flight.get(row).ok_or_else(short)?.to_native();
-    let statuses =
-        columns.status_cell.iter().zip(columns.status_code.iter().zip(columns.status_count.iter()));
-    for (_, (code, count)) in statuses.filter(|(told, _)| usize::from(told.to_native()) == row) {
+    for at in rows_of(&columns.status_cell, row, |told| told.to_native()) {
+        let code = columns.status_code.get(at).ok_or_else(short)?;
+        let count = columns.status_count.get(at).ok_or_else(short)?;
         cell.add_status(code.to_native(), count.to_native());
     }
-    let kinds = columns.error_cell.iter().zip(columns.error_kind.iter().zip(columns.error_count.iter()));
-    for (_, (kind, count)) in kinds.filter(|(told, _)| usize::from(told.to_native()) == row) {
+    for at in rows_of(&columns.error_cell, row, |told| told.to_native()) {
+        let kind = columns.error_kind.get(at).ok_or_else(short)?;
+        let count = columns.error_count.get(at).ok_or_else(short)?;
         cell.add_error_kind(*kind, count.to_native());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell as Counter;
+
+    use super::*;
+
+    /// What a reader does for a message of `cells` cells whose column of `rows` rows is `column`: reads of the column.
+    fn work(column: &[u16], cells: usize) -> (u64, usize) {
+        let (reads, found) = (Counter::new(0), Counter::new(0));
+        for cell in 0..cells {
+            let rows = rows_of(column, cell, |told| {
+                reads.set(reads.get() + 1);
+                *told
+            });
+            found.set(found.get() + rows.len());
+        }
+        (reads.get(), found.get())
+    }
+
+    #[test]
+    fn a_hostile_message_costs_a_few_reads_a_cell_however_its_rows_point() {
+        // As many cells and statuses as a message of 4 MiB can have of either.
+        const CELLS: u16 = 4096;
+        const ROWS: usize = 349_525;
+        let even: Vec<u16> = (0..ROWS).map(|row| u16::try_from(row * 4096 / ROWS).unwrap()).collect();
+        for column in [even, vec![0; ROWS], vec![CELLS - 1; ROWS], vec![CELLS / 2; ROWS]] {
+            let (reads, found) = work(&column, usize::from(CELLS));
+            // Every row belongs to one cell, and a scan for each cell would be 1.4 thousand million reads.
+            assert_eq!(found, ROWS);
+            assert!(reads <= u64::from(CELLS) * 2 * 20, "{reads}");
+        }
+    }
+
+    #[test]
+    fn the_rows_of_each_target_are_found_at_either_end_and_between() {
+        let column = [0, 0, 2, 2, 2, 5];
+        let rows: Vec<Range<usize>> = (0..7).map(|target| rows_of(&column, target, |told| *told)).collect();
+        assert_eq!(rows, [0..2, 2..2, 2..5, 5..5, 5..5, 5..6, 6..6]);
+    }
 }

@@ -6,12 +6,15 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod builder;
 mod cell;
 mod columns;
+mod part;
 mod totals;
 mod windows;
 
+pub use builder::ColumnsBuilder;
 pub use cell::{Cell, CellSet};
-pub use columns::{ColumnsBuilder, MergeError, Source, cells_of, merge_cell, sources_of};
-pub use totals::{Taken, Totals};
-pub use windows::WindowMerge;
+pub use columns::{MergeError, Source, all_cells, cells_of, merge_cell, sources_of};
+pub use totals::{Held, Taken, Totals};
+pub use windows::{WindowMerge, Windows};

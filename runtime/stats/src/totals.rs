@@ -2,16 +2,18 @@
 //!
 //! One row a (worker, shard, epoch): the newest snapshot, and the deltas that follow it without a gap. A snapshot of
 //! a lower sequence, and a delta that does not come next, change nothing; so no loss, repeat or reorder of messages
-//! can lose or double a count for longer than until the next snapshot. In: checked messages. Out: sums. Bounded by
-//! the sources a job has; the caller bounds those.
+//! can lose or double a count for longer than until the next snapshot. What comes in several messages waits beside
+//! its row until it is whole, so a row never holds half a snapshot. In: checked messages. Out: sums. Bounded by the
+//! sources a job has, twice; the caller bounds those.
 
 use std::collections::BTreeMap;
 
 use hyperscale_codec::messages::ArchivedStatsColumns;
-use hyperscale_codec::{NodeId, Sequence, StepId, WorkflowId};
+use hyperscale_codec::{Epoch, NodeId, Sequence, StepId, WorkflowId};
 
-use crate::columns::{MergeError, Source, cells_of, merge_cell, sources_of};
-use crate::{Cell, CellSet};
+use crate::CellSet;
+use crate::columns::{MergeError, Source, cells_of, sources_of};
+use crate::part::{Key, Part, What};
 
 /// What became of a message's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Taken {
     Fresh,
     /// The total holds it already, or something newer.
     Known,
+    /// The rest of its cells is still to come.
+    Part,
     /// A delta before it is missing; the next snapshot heals that.
     Gap,
 }
@@ -29,7 +33,25 @@ struct Row {
     workflow: WorkflowId,
     sequence: Sequence,
     is_final: bool,
+    through: u32,
     cells: CellSet,
+}
+
+/// What is held of one source.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    /// Who recorded it.
+    pub source: Source,
+    /// Of which workflow.
+    pub workflow: WorkflowId,
+    /// The last message in it.
+    pub sequence: Sequence,
+    /// Whether it is all there will be.
+    pub is_final: bool,
+    /// The last window in it.
+    pub through: u32,
+    /// The figures.
+    pub cells: &'a CellSet,
 }
 
 /// Newest snapshots of all sources of one job.
@@ -38,16 +60,18 @@ pub struct Totals {
     /// Steps of each workflow of the plan.
     steps: Vec<usize>,
     rows: BTreeMap<Source, Row>,
-    /// One empty set a workflow, so that a warm total allocates nothing.
-    spare: Vec<CellSet>,
+    /// The newest sequence of a source of which some cells are missing.
+    parts: BTreeMap<Source, Part>,
+    /// An empty one a workflow, so that a warm total allocates nothing.
+    spare: Vec<Option<Part>>,
 }
 
 impl Totals {
     /// For a plan whose workflows have so many steps each.
     #[must_use]
     pub fn new(steps: Vec<usize>) -> Self {
-        let spare = steps.iter().map(|&n| CellSet::new(n)).collect();
-        Self { steps, rows: BTreeMap::new(), spare }
+        let spare = (0..).map(WorkflowId).zip(&steps).map(|(id, &n)| Some(Part::new(id, n))).collect();
+        Self { steps, rows: BTreeMap::new(), parts: BTreeMap::new(), spare }
     }
 
     /// Takes a snapshot or a final: everything each source recorded since its epoch began. `each` is told what
@@ -59,19 +83,9 @@ impl Totals {
         &mut self,
         columns: &ArchivedStatsColumns,
         is_final: bool,
-        mut each: impl FnMut(Source, Sequence, Taken),
+        each: impl FnMut(Source, Sequence, Taken),
     ) -> Result<(), MergeError> {
-        for (index, (source, sequence)) in sources_of(columns).enumerate() {
-            let workflow = self.workflow_of(columns, index, source)?;
-            let held = self.rows.get(&source).map(|row| (row.sequence, row.is_final));
-            if held.is_some_and(|(newest, done)| done || newest >= sequence && !is_final) {
-                each(source, sequence, Taken::Known);
-                continue;
-            }
-            self.replace(columns, index, source, workflow, sequence, is_final)?;
-            each(source, sequence, Taken::Fresh);
-        }
-        Ok(())
+        self.take(columns, if is_final { What::Final } else { What::Snapshot }, each)
     }
 
     /// Takes deltas: what each source recorded since its message before.
@@ -81,23 +95,41 @@ impl Totals {
     pub fn take_delta(
         &mut self,
         columns: &ArchivedStatsColumns,
+        each: impl FnMut(Source, Sequence, Taken),
+    ) -> Result<(), MergeError> {
+        self.take(columns, What::Delta, each)
+    }
+
+    fn take(
+        &mut self,
+        columns: &ArchivedStatsColumns,
+        what: What,
         mut each: impl FnMut(Source, Sequence, Taken),
     ) -> Result<(), MergeError> {
-        for (index, (source, sequence)) in sources_of(columns).enumerate() {
+        let told = columns.source_cells.iter().map(|cells| cells.to_native());
+        for (index, ((source, sequence), cells)) in sources_of(columns).zip(told).enumerate() {
             let workflow = self.workflow_of(columns, index, source)?;
-            let newest = self.rows.get(&source).map_or(Sequence(0), |row| row.sequence);
-            let is_final = self.rows.get(&source).is_some_and(|row| row.is_final);
-            let taken = if is_final || sequence <= newest {
-                Taken::Known
-            } else if sequence.0 > newest.0.saturating_add(1) {
-                Taken::Gap
-            } else {
-                self.add(columns, index, source, workflow, sequence)?;
-                Taken::Fresh
+            let key = Key { what, sequence, workflow, cells };
+            let taken = match self.needless(source, key) {
+                Some(needless) => needless,
+                None => self.collect(columns, index, source, key)?,
             };
             each(source, sequence, taken);
         }
         Ok(())
+    }
+
+    /// Why a source of a message need not be read, if so.
+    fn needless(&self, source: Source, key: Key) -> Option<Taken> {
+        let held = self.rows.get(&source);
+        let newest = held.map_or(Sequence(0), |row| row.sequence);
+        let done = held.is_some_and(|row| row.is_final);
+        match key.what {
+            What::Final => done.then_some(Taken::Known),
+            What::Snapshot => (done || held.is_some() && key.sequence <= newest).then_some(Taken::Known),
+            What::Delta if done || key.sequence <= newest => Some(Taken::Known),
+            What::Delta => (key.sequence.0 > newest.0.saturating_add(1)).then_some(Taken::Gap),
+        }
     }
 
     /// The workflow of a source: of its cells, or of its row where a message has no cells for it.
@@ -122,70 +154,75 @@ impl Totals {
         usize::try_from(workflow.0).ok().and_then(|index| self.steps.get(index)).copied()
     }
 
-    fn spare_of(&mut self, workflow: WorkflowId) -> CellSet {
-        let steps = self.steps_of(workflow).unwrap_or_default();
-        let spare = usize::try_from(workflow.0).ok().and_then(|index| self.spare.get_mut(index));
-        // The empty set left behind has no steps; whoever takes next puts a full one back first.
-        let taken = spare.map(|spare| std::mem::replace(spare, CellSet::new(0)));
-        taken.filter(|cells| cells.steps().len() == steps).unwrap_or_else(|| CellSet::new(steps))
+    fn spare_of(&mut self, workflow: WorkflowId) -> Option<&mut Option<Part>> {
+        usize::try_from(workflow.0).ok().and_then(|index| self.spare.get_mut(index))
     }
 
-    fn keep_spare(&mut self, workflow: WorkflowId, mut cells: CellSet) {
-        cells.clear();
-        if let Some(spare) = usize::try_from(workflow.0).ok().and_then(|index| self.spare.get_mut(index)) {
-            *spare = cells;
+    fn begin(&mut self, key: Key) -> Part {
+        let steps = self.steps_of(key.workflow).unwrap_or_default();
+        let spare = self.spare_of(key.workflow).and_then(Option::take);
+        let mut part = spare.unwrap_or_else(|| Part::new(key.workflow, steps));
+        part.begin(key);
+        part
+    }
+
+    fn keep_spare(&mut self, part: Part) {
+        if let Some(spare) = self.spare_of(part.key.workflow) {
+            *spare = Some(part);
         }
     }
 
-    fn replace(
+    /// Adds a message's cells to what has come of their sequence; the total changes when that is whole. A refused
+    /// message costs the sequence, which is sent again, or the next one comes.
+    fn collect(
         &mut self,
         columns: &ArchivedStatsColumns,
         index: usize,
         source: Source,
-        workflow: WorkflowId,
-        sequence: Sequence,
-        is_final: bool,
-    ) -> Result<(), MergeError> {
-        let mut cells = self.spare_of(workflow);
-        if let Err(refused) = merge_source(columns, index, &mut cells) {
-            self.keep_spare(workflow, cells);
+        key: Key,
+    ) -> Result<Taken, MergeError> {
+        let waiting = self.parts.get(&source).map(|part| part.key);
+        let begun = if waiting == Some(key) { self.parts.remove(&source) } else { None };
+        let mut part = begun.unwrap_or_else(|| self.begin(key));
+        if let Err(refused) = part.take(columns, index) {
+            self.keep_spare(part);
             return Err(refused);
         }
-        let row = Row { workflow, sequence, is_final, cells };
-        let old = match self.rows.get_mut(&source) {
-            Some(held) => std::mem::replace(held, row).cells,
-            None => {
-                self.rows.insert(source, row);
-                CellSet::new(self.steps_of(workflow).unwrap_or_default())
-            }
+        let newer_waits = waiting.is_some_and(|waiting| waiting.supersedes(key));
+        let (taken, unused) = if part.is_whole() {
+            self.settle(source, columns.k_to.to_native(), part);
+            // What waits and is older has nothing left to add.
+            (Taken::Fresh, if newer_waits { None } else { self.parts.remove(&source) })
+        } else if newer_waits {
+            (Taken::Part, Some(part))
+        } else {
+            (Taken::Part, self.parts.insert(source, part))
         };
-        self.keep_spare(workflow, old);
-        Ok(())
+        if let Some(unused) = unused {
+            self.keep_spare(unused);
+        }
+        Ok(taken)
     }
 
-    fn add(
-        &mut self,
-        columns: &ArchivedStatsColumns,
-        index: usize,
-        source: Source,
-        workflow: WorkflowId,
-        sequence: Sequence,
-    ) -> Result<(), MergeError> {
-        let mut delta = self.spare_of(workflow);
-        let merged = merge_source(columns, index, &mut delta);
-        if merged.is_ok() {
-            let steps = delta.steps().len();
-            let row = self.rows.entry(source).or_insert_with(|| Row {
-                workflow,
-                sequence: Sequence(0),
-                is_final: false,
-                cells: CellSet::new(steps),
-            });
-            row.cells.advance(&delta);
-            row.sequence = sequence;
+    /// Makes a whole sequence part of the total.
+    fn settle(&mut self, source: Source, through: u32, mut part: Part) {
+        let Key { what, sequence, workflow, .. } = part.key;
+        let steps = part.cells.steps().len();
+        let row = self.rows.entry(source).or_insert_with(|| Row {
+            workflow,
+            sequence,
+            is_final: false,
+            through,
+            cells: CellSet::new(steps),
+        });
+        match what {
+            What::Delta => row.cells.advance(&part.cells),
+            What::Snapshot | What::Final => std::mem::swap(&mut row.cells, &mut part.cells),
         }
-        self.keep_spare(workflow, delta);
-        merged
+        row.sequence = sequence;
+        row.through = through;
+        row.is_final = what == What::Final;
+        self.keep_spare(part);
     }
 
     /// Sum of one workflow over all sources for which `wanted` holds.
@@ -204,14 +241,21 @@ impl Totals {
     }
 
     /// The rows: who recorded what, and whether it is final.
-    pub fn rows(&self) -> impl Iterator<Item = (Source, WorkflowId, Sequence, bool, &CellSet)> {
-        self.rows.iter().map(|(source, row)| (*source, row.workflow, row.sequence, row.is_final, &row.cells))
+    pub fn rows(&self) -> impl Iterator<Item = Held<'_>> {
+        self.rows.iter().map(|(&source, row)| Held {
+            source,
+            workflow: row.workflow,
+            sequence: row.sequence,
+            is_final: row.is_final,
+            through: row.through,
+            cells: &row.cells,
+        })
     }
 
-    /// Whether this source's final has been taken.
+    /// Whether the whole final of this epoch of a worker is held.
     #[must_use]
-    pub fn has_final(&self, source: Source) -> bool {
-        self.rows.get(&source).is_some_and(|row| row.is_final)
+    pub fn has_final(&self, worker: NodeId, epoch: Epoch) -> bool {
+        self.rows.iter().any(|(source, row)| source.worker == worker && source.epoch == epoch && row.is_final)
     }
 
     /// Requests that all sources of a worker recorded.
@@ -220,16 +264,6 @@ impl Totals {
         let rows = self.rows.iter().filter(|(source, _)| source.worker == worker);
         rows.flat_map(|(_, row)| row.cells.steps()).map(|cell| cell.count).sum()
     }
-}
-
-/// Adds all rows of one source to its cells.
-fn merge_source(columns: &ArchivedStatsColumns, index: usize, cells: &mut CellSet) -> Result<(), MergeError> {
-    for (row, workflow, step) in cells_of(columns, index) {
-        let cell: &mut Cell =
-            cells.cell_mut(step).ok_or(MergeError::NoSuchRow { workflow: workflow.0, step: step.0 })?;
-        merge_cell(columns, row, cell)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

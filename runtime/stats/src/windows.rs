@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hyperscale_codec::messages::ArchivedStatsColumns;
 
 use crate::CellSet;
-use crate::columns::{MergeError, cells_of, merge_cell, sources_of};
+use crate::columns::{MergeError, all_cells, merge_cell};
 
 /// The windows of one job that were not yet passed on.
 #[derive(Debug)]
@@ -18,12 +18,28 @@ pub struct WindowMerge<K> {
     senders: BTreeMap<K, Told>,
     from: Option<u32>,
     to: u32,
+    end_us: u64,
+}
+
+/// Windows that leave together.
+#[derive(Debug)]
+pub struct Windows<'a> {
+    /// First window.
+    pub from: u32,
+    /// Last window.
+    pub to: u32,
+    /// Where the last one ends, since the job's start: earlier than a whole window where all ended within it.
+    pub end_us: u64,
+    /// What was recorded, a set a workflow.
+    pub workflows: &'a [CellSet],
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Told {
     through: Option<u32>,
     in_flight: u64,
+    /// Of the messages so far, where its windows came in several.
+    in_flight_so_far: u64,
 }
 
 impl<K: Ord + Copy> WindowMerge<K> {
@@ -31,7 +47,7 @@ impl<K: Ord + Copy> WindowMerge<K> {
     #[must_use]
     pub fn new(steps: &[usize]) -> Self {
         let cells = steps.iter().map(|&n| CellSet::new(n)).collect();
-        Self { cells, senders: BTreeMap::new(), from: None, to: 0 }
+        Self { cells, senders: BTreeMap::new(), from: None, to: 0, end_us: 0 }
     }
 
     /// Waits for this sender from now on.
@@ -51,20 +67,22 @@ impl<K: Ord + Copy> WindowMerge<K> {
     pub fn take(&mut self, sender: K, columns: &ArchivedStatsColumns) -> Result<(), MergeError> {
         let (from, to) = (columns.k_from.to_native(), columns.k_to.to_native());
         let mut in_flight = 0;
-        for index in 0..sources_of(columns).count() {
-            for (row, workflow, step) in cells_of(columns, index) {
-                let missing = MergeError::NoSuchRow { workflow: workflow.0, step: step.0 };
-                let cells = usize::try_from(workflow.0).ok().and_then(|at| self.cells.get_mut(at));
-                let cell = cells.and_then(|cells| cells.cell_mut(step)).ok_or(missing)?;
-                merge_cell(columns, row, cell)?;
-                in_flight += std::mem::take(&mut cell.in_flight);
-            }
+        for (row, workflow, step) in all_cells(columns) {
+            let missing = MergeError::NoSuchRow { workflow: workflow.0, step: step.0 };
+            let cells = usize::try_from(workflow.0).ok().and_then(|at| self.cells.get_mut(at));
+            let cell = cells.and_then(|cells| cells.cell_mut(step)).ok_or(missing)?;
+            merge_cell(columns, row, cell)?;
+            in_flight += std::mem::take(&mut cell.in_flight);
         }
         self.from = Some(self.from.map_or(from, |first| first.min(from)));
         self.to = self.to.max(to);
+        self.end_us = self.end_us.max(columns.end_us.to_native());
         let told = self.senders.entry(sender).or_default();
-        told.through = told.through.max(Some(to));
-        told.in_flight = in_flight;
+        told.in_flight_so_far += in_flight;
+        if !columns.more {
+            told.through = told.through.max(Some(to));
+            told.in_flight = std::mem::take(&mut told.in_flight_so_far);
+        }
         Ok(())
     }
 
@@ -86,10 +104,11 @@ impl<K: Ord + Copy> WindowMerge<K> {
         self.senders.values().map(|told| told.in_flight).sum()
     }
 
-    /// Shows what waits, first and last window, to `pass`, then empties it.
-    pub fn flush<R>(&mut self, pass: impl FnOnce(u32, u32, &[CellSet]) -> R) -> Option<R> {
+    /// Shows what waits to `pass`, then empties it.
+    pub fn flush<R>(&mut self, pass: impl FnOnce(Windows<'_>) -> R) -> Option<R> {
         let from = self.from.take()?;
-        let result = pass(from, self.to, &self.cells);
+        let end_us = std::mem::take(&mut self.end_us);
+        let result = pass(Windows { from, to: self.to, end_us, workflows: &self.cells });
         self.cells.iter_mut().for_each(CellSet::clear);
         Some(result)
     }

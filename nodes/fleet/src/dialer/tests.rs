@@ -84,9 +84,11 @@ fn an_address_that_a_peer_told_is_forgotten_when_nobody_is_there() {
 
 #[test]
 fn a_peer_of_another_version_is_left_alone_for_a_minute_and_a_full_one_as_long_as_it_says() {
-    for (verdict, told, want) in
-        [(Verdict::MajorMismatch, 1_000, 60_000), (Verdict::Draining, 1_500, 1_500), (Verdict::Overloaded, 0, 100)]
-    {
+    for (verdict, told, want) in [
+        (Verdict::MajorMismatch, 1_000, 60_000),
+        (Verdict::Draining, 1_500, 1_500),
+        (Verdict::Overloaded, 0, 100),
+    ] {
         let mut dialer = Dialer::new(None, 1);
         dialer.join(Instant(5), addr(1));
         let dials = go(&mut dialer, Instant(5));

@@ -111,13 +111,18 @@ pub fn start(
     node.limits = gate.limits.clone();
     let mut ledger = MemoryLedger::starting_at(gate.wall.unix_ms);
     let listeners = own.into_iter().chain([shared]).collect();
-    let handle = NodeDriver::start_on(shard, node, listeners, GateCore::new(config), move |command, cx| {
-        match command {
-            Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
-            Command::Drained => told(Told::Drained),
-            Command::Refused(error) => told(Told::Refused(error)),
-        }
-    });
+    let handle =
+        NodeDriver::start_on(
+            shard,
+            node,
+            listeners,
+            GateCore::new(config),
+            move |command, cx| match command {
+                Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
+                Command::Drained => told(Told::Drained),
+                Command::Refused(error) => told(Told::Refused(error)),
+            },
+        );
     if let Some(siblings) = siblings {
         handle.join_siblings(siblings);
     }
@@ -125,7 +130,8 @@ pub fn start(
         handle.feed(orders.open(shard));
     }
     let local = handle.local();
-    let joining = keep_resolving(shard.clone(), gate.join.clone(), move |addrs| local.send(Local::Join(addrs)).is_ok());
+    let joining =
+        keep_resolving(shard.clone(), gate.join.clone(), move |addrs| local.send(Local::Join(addrs)).is_ok());
     let _ends_with_the_shard = shard.spawn("join", TaskKind::Service, joining);
     handle
 }

@@ -65,8 +65,9 @@ pub fn start(
         handle.feed(orders.open(shard));
     }
     let local = handle.local();
-    let joining =
-        keep_resolving(shard.clone(), manager.join.clone(), move |addrs| local.send(Local::Join(addrs)).is_ok());
+    let joining = keep_resolving(shard.clone(), manager.join.clone(), move |addrs| {
+        local.send(Local::Join(addrs)).is_ok()
+    });
     let _ends_with_the_shard = shard.spawn("join", TaskKind::Service, joining);
     handle
 }

@@ -136,8 +136,9 @@ pub fn start_core(
     let handle = NodeDriver::start_on(shard, node, listeners, WorkerCore::new(config), commands);
     handle.feed(reports.open(shard));
     let local = handle.local();
-    let joining =
-        keep_resolving(shard.clone(), worker.join.clone(), move |addrs| local.send(Local::Join(addrs)).is_ok());
+    let joining = keep_resolving(shard.clone(), worker.join.clone(), move |addrs| {
+        local.send(Local::Join(addrs)).is_ok()
+    });
     let _ends_with_the_shard = shard.spawn("join", TaskKind::Service, joining);
     handle
 }

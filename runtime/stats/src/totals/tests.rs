@@ -1,5 +1,6 @@
+use hdrhistogram::Histogram;
 use hyperscale_codec::messages::{ErrorKind, StatsColumns, StatsSnapshot};
-use hyperscale_codec::{Encoder, Epoch, FrameReader, Head, JobId, Limits, ShardId};
+use hyperscale_codec::{Encoder, Epoch, FrameReader, Head, JobId, Limits, ShardId, VALUE_MAX};
 use proptest::prelude::*;
 
 use super::*;
@@ -27,7 +28,7 @@ fn cells(latencies: &[u64]) -> CellSet {
 fn columns(shard: u16, sequence: u64, cells: &CellSet) -> StatsColumns {
     let mut builder = ColumnsBuilder::new(JobId(1), 1, 0, 0, 1000);
     builder.push(source(shard), Sequence(sequence), WorkflowId(0), cells);
-    builder.build()
+    builder.build().pop().unwrap()
 }
 
 /// Through the wire, as a receiver meets it.
@@ -83,7 +84,7 @@ fn after_a_final_nothing_of_its_epoch_counts() {
     arrived(columns(0, 5, &cells(&[1, 2])), |body| {
         totals.take_snapshot(body, true, |_, _, taken| assert_eq!(taken, Taken::Fresh)).unwrap();
     });
-    assert!(totals.has_final(source(0)));
+    assert!(totals.has_final(source(0).worker, source(0).epoch));
     assert_eq!(snapshot(&mut totals, 0, 9, &cells(&[1, 2, 3])), Taken::Known);
     assert_eq!(delta(&mut totals, 0, 6, &cells(&[3])), Taken::Known);
 }
@@ -96,6 +97,161 @@ fn a_row_that_the_plan_does_not_have_is_refused() {
         assert_eq!(refused, Err(MergeError::NoSuchRow { workflow: 0, step: 1 }));
     });
     assert_eq!(totals.rows().count(), 0);
+}
+
+/// The messages of a snapshot that is cut wherever `cuts` says so: each cell goes into the message of its cut.
+fn pieces(shard: u16, sequence: u64, cells: &CellSet, cuts: &[usize; 3]) -> Vec<StatsColumns> {
+    let filled = u16::try_from(cells.cells().filter(|(_, cell)| !cell.is_empty()).count()).unwrap();
+    let mut messages = Vec::new();
+    for message in 0..3 {
+        let mut some = CellSet::new(2);
+        for ((step, cell), _) in cells.cells().zip(cuts).filter(|(_, cut)| **cut == message) {
+            some.cell_mut(step).unwrap().merge(cell);
+        }
+        let mut columns = columns(shard, sequence, &some);
+        columns.source_cells = vec![filled];
+        if !columns.cell_source.is_empty() {
+            messages.push(columns);
+        }
+    }
+    messages
+}
+
+fn take(totals: &mut Totals, message: &StatsColumns, is_final: bool) -> Taken {
+    let mut became = Taken::Gap;
+    arrived(message.clone(), |body| {
+        totals.take_snapshot(body, is_final, |_, _, taken| became = taken).unwrap();
+    });
+    became
+}
+
+#[test]
+fn half_a_snapshot_changes_nothing_until_the_rest_comes() {
+    let mut totals = Totals::new(vec![2]);
+    let (first, second) = (cells(&[10, 21]), cells(&[10, 21, 33, 44]));
+    snapshot(&mut totals, 0, 1, &first);
+    let parts = pieces(0, 2, &second, &[0, 1, 2]);
+    assert_eq!(take(&mut totals, &parts[0], false), Taken::Part);
+    assert_eq!(take(&mut totals, &parts[2], false), Taken::Part);
+    assert_eq!(take(&mut totals, &parts[2], false), Taken::Part);
+    assert_eq!(totals.sum(WorkflowId(0)), first);
+    assert_eq!(take(&mut totals, &parts[1], false), Taken::Fresh);
+    assert_eq!(totals.sum(WorkflowId(0)), second);
+    assert_eq!(take(&mut totals, &parts[0], false), Taken::Known);
+}
+
+#[test]
+fn a_final_is_held_only_when_all_of_it_has_come() {
+    let mut totals = Totals::new(vec![2]);
+    let all = cells(&[10, 21, 33]);
+    let parts = pieces(0, 7, &all, &[0, 0, 1]);
+    assert_eq!(take(&mut totals, &parts[0], true), Taken::Part);
+    assert!(!totals.has_final(NodeId(9), Epoch(1)));
+    // A later snapshot cannot take the place of a final that waits.
+    assert_eq!(snapshot(&mut totals, 0, 8, &cells(&[10])), Taken::Fresh);
+    assert_eq!(take(&mut totals, &parts[1], true), Taken::Fresh);
+    assert!(totals.has_final(NodeId(9), Epoch(1)));
+    assert_eq!(totals.sum(WorkflowId(0)), all);
+}
+
+#[test]
+fn a_delta_in_several_messages_is_added_once_and_whole() {
+    let mut totals = Totals::new(vec![2]);
+    let (first, second) = (cells(&[10, 21]), cells(&[33, 44]));
+    delta(&mut totals, 0, 1, &first);
+    let parts = pieces(0, 2, &second, &[0, 1, 1]);
+    for (part, want) in [(0, Taken::Part), (0, Taken::Part), (1, Taken::Fresh), (1, Taken::Known)] {
+        arrived(parts[part].clone(), |body| {
+            totals.take_delta(body, |_, _, taken| assert_eq!(taken, want)).unwrap();
+        });
+    }
+    let mut both = first;
+    both.advance(&second);
+    assert_eq!(totals.sum(WorkflowId(0)), both);
+}
+
+#[test]
+fn a_cell_of_another_workflow_than_its_source_s_is_refused() {
+    let mut totals = Totals::new(vec![2, 2]);
+    let mut mixed = columns(0, 1, &cells(&[10, 21]));
+    mixed.cell_workflow[1] = 1;
+    arrived(mixed, |body| {
+        let refused = totals.take_snapshot(body, false, |_, _, _| {});
+        assert_eq!(refused, Err(MergeError::NoSuchRow { workflow: 1, step: 1 }));
+    });
+}
+
+proptest! {
+    // Each case carries dozens of messages over the wire.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Snapshots of two shards, each cut at will; pieces are lost, repeated and reordered, the last ones resent.
+    #[test]
+    fn any_split_loss_repeat_and_reorder_ends_in_the_same_total(
+        recorded in prop::collection::vec((0..2_u16, 1..1_000_000_u64, [0..3_usize, 0..3, 0..3]), 1..12),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
+        resend in any::<prop::sample::Index>(),
+        finals in any::<bool>(),
+    ) {
+        let (mut totals, mut so_far) = (Totals::new(vec![2]), [vec![], vec![]]);
+        let (mut messages, mut last) = (Vec::new(), [vec![], vec![]]);
+        let mut want = [CellSet::new(2), CellSet::new(2)];
+        for (n, (shard, ns, cuts)) in recorded.iter().enumerate() {
+            let at = usize::from(*shard);
+            so_far[at].push(*ns);
+            want[at] = cells(&so_far[at]);
+            last[at] = pieces(*shard, n as u64 + 1, &want[at], cuts);
+            messages.extend(last[at].iter().cloned());
+        }
+        for pick in &order {
+            take(&mut totals, pick.get(&messages), false);
+        }
+        for mut resent in last {
+            if !resent.is_empty() {
+                let first = resend.index(resent.len());
+                resent.rotate_left(first);
+            }
+            for message in &resent {
+                take(&mut totals, message, finals);
+            }
+        }
+        let [mut sum, other] = want;
+        sum.merge(&other);
+        prop_assert_eq!(totals.sum(WorkflowId(0)), sum);
+        prop_assert!(totals.parts.is_empty(), "something waits for what will not come");
+    }
+
+    /// What each shard recorded travels in its own message; the sum's percentiles are those of all samples together.
+    #[test]
+    fn percentiles_over_shards_equal_hdrhistogram_s_on_all_samples(
+        shards in prop::collection::vec(prop::collection::vec(1..VALUE_MAX, 0..60), 1..6),
+    ) {
+        let mut totals = Totals::new(vec![2]);
+        let mut oracle = Histogram::<u64>::new_with_bounds(1, VALUE_MAX, 2).unwrap();
+        for (shard, samples) in (0..).zip(&shards) {
+            let mut set = CellSet::new(2);
+            for &ns in samples {
+                set.step_mut(0).count += 1;
+                set.step_mut(0).latency.record(ns);
+                oracle.record(ns).unwrap();
+            }
+            snapshot(&mut totals, shard, 1, &set);
+        }
+        let mut samples = shards.concat();
+        samples.sort_unstable();
+        let sum = totals.sum(WorkflowId(0));
+        let latency = &sum.steps()[0].latency;
+        prop_assert_eq!(latency.count(), samples.len() as u64);
+        let (Some(min), Some(max)) = (latency.min(), latency.max()) else { return Ok(()) };
+        for ppm in [1_u32, 500_000, 900_000, 990_000, 999_000, 1_000_000] {
+            let got = latency.quantile_ppm(ppm).unwrap();
+            prop_assert_eq!(got, oracle.value_at_quantile(f64::from(ppm) / 1e6).clamp(min, max), "{} ppm", ppm);
+            let rank = (samples.len() as u64 * u64::from(ppm)).div_ceil(1_000_000).max(1);
+            let truth = samples[usize::try_from(rank - 1).unwrap()];
+            prop_assert!(got >= truth && got - truth <= truth / 128, "{} for {}", got, truth);
+        }
+    }
+
 }
 
 proptest! {
