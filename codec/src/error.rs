@@ -1,6 +1,6 @@
 //! What can be wrong with bytes: what, where, and what would be right.
 
-use crate::{Header, Kind};
+use crate::{ExtensionError, Header, Kind, ProtocolVersion, Role};
 
 /// Why a frame's envelope is refused. After any of these the connection is out of step and must be closed, unless
 /// the variant says otherwise.
@@ -99,6 +99,51 @@ impl FrameError {
     }
 }
 
+/// Why a whole frame is not let in, by its envelope alone. It is skipped and the connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    /// A flag that voids the frame for a reader that does not know it.
+    #[error("a frame of kind {kind:#06x} has flags {flags:#06x}; protocol {v} knows no bit of 0x0f00", v = ProtocolVersion::CURRENT)]
+    Flags {
+        /// The frame's kind.
+        kind: u16,
+        /// All its flags.
+        flags: u16,
+    },
+    /// It goes in circles.
+    #[error("a frame of kind {kind:#06x} has crossed as many nodes as a frame may")]
+    Hops {
+        /// The frame's kind.
+        kind: u16,
+    },
+    /// A kind of a newer minor.
+    #[error("kind {kind:#06x} is unknown to protocol {v}", v = ProtocolVersion::CURRENT)]
+    Kind {
+        /// The frame's kind.
+        kind: u16,
+    },
+    /// That role may not send this kind.
+    #[error("a {sender} may not send a {}", kind.name())]
+    Sender {
+        /// The frame's kind.
+        kind: Kind,
+        /// Who sent it.
+        sender: Role,
+    },
+}
+
+impl AdmitError {
+    /// What the peer is told.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Flags { .. } | Self::Kind { .. } => ErrorCode::Unsupported,
+            Self::Hops { .. } => ErrorCode::Invalid,
+            Self::Sender { .. } => ErrorCode::Forbidden,
+        }
+    }
+}
+
 /// Why a message's body is refused; the connection goes on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -118,6 +163,29 @@ pub enum DecodeError {
         /// What is wrong with it.
         source: RootError,
     },
+    /// Its extensions cannot be read, or one of them must be known and is not.
+    #[error("extensions of {kind:?}: {source}")]
+    Extensions {
+        /// The frame's kind.
+        kind: Kind,
+        /// What is wrong with them.
+        source: ExtensionError,
+    },
+}
+
+impl DecodeError {
+    /// What the peer is told.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Extensions { source: ExtensionError::Unsupported(_), .. } => {
+                ErrorCode::UnsupportedExtension
+            }
+            Self::Extensions { source: ExtensionError::Malformed(_), .. }
+            | Self::Kind { .. }
+            | Self::Root { .. } => ErrorCode::Malformed,
+        }
+    }
 }
 
 /// What is wrong with a root.

@@ -14,6 +14,7 @@
 mod encode;
 mod error;
 mod ext;
+mod forward;
 mod frame;
 mod frame_reader;
 mod header;
@@ -27,8 +28,11 @@ mod root;
 mod version;
 
 pub use encode::{Encoder, Head};
-pub use error::{DecodeError, EncodeError, ErrorCode, FrameError, HistError, RootError, StatsError};
+pub use error::{
+    AdmitError, DecodeError, EncodeError, ErrorCode, FrameError, HistError, RootError, StatsError,
+};
 pub use ext::{ExtensionError, Extensions, RawExtension, RawExtensions};
+pub use forward::HeadPatch;
 pub use frame::{Frame, RawFrame, to_owned};
 pub use frame_reader::{FrameReader, Limits};
 pub use header::{Flags, HEADER_LEN, HOPS_MAX, Header, ROOT_MAX};
