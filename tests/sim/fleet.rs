@@ -380,6 +380,7 @@ impl Fleet {
                         self.post(peer, Mail::Down { link: other });
                     }
                 }
+                Effect::Refused { .. } => {}
                 Effect::Command(asked) => command(asked),
             }
         }

@@ -241,9 +241,15 @@ impl Core for ClientCore {
             }
             Event::Frame { link, frame } => {
                 let mut scratch = std::mem::take(&mut self.scratch);
-                if let Some(kind) = frame.kind()
-                    && let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects)
-                {
+                let done = match frame.kind() {
+                    Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
+                    None => {
+                        effects.refuse_unknown(link, &frame);
+                        Ok(())
+                    }
+                };
+                if let Err(error) = done {
+                    effects.refuse(link, &frame, error.code(), error.to_string());
                     effects.command(Command::Notify(Notice::Failed { error: error.to_string() }));
                 }
                 self.scratch = scratch;

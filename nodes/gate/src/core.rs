@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedManagerPeerRegistration, DcFinalResult, ErrorReply, JobCancelRequest, JobDispatchAck,
-    JobFinalResultAck, JobProgress, JobSubmit, ManagerPeerRegistration, ManagerPeerRegistrationResponse,
-    StatsFinal, StatsSnapshot, StatsUpdate,
+    ArchivedManagerPeerRegistration, DcFinalResult, JobCancelRequest, JobDispatchAck, JobFinalResultAck,
+    JobProgress, JobSubmit, ManagerPeerRegistration, ManagerPeerRegistrationResponse, StatsFinal,
+    StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{
-    DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role, ShardId,
+    DecodeError, ErrorCode, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role, ShardId,
 };
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_jobs::{ConsistentHashRing, Member};
@@ -114,10 +114,15 @@ impl GateCore {
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut GateEffects) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let Some(kind) = frame.kind() else { return };
-        let done = self.on_message(kind, link, frame, &mut scratch, effects);
+        let done = match frame.kind() {
+            Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
+            None => {
+                effects.refuse_unknown(link, &frame);
+                Ok(())
+            }
+        };
         if let Err(error) = done {
-            refuse(effects, link, &frame, ErrorCode::Malformed, error.to_string());
+            refuse(effects, link, &frame, error.code(), error.to_string());
         }
         self.scratch = scratch;
     }
@@ -242,7 +247,7 @@ impl GateCore {
     }
 }
 
-/// Answers a request that cannot be met; one-way frames get none.
+/// Refuses a frame; one-way frames get no answer.
 pub(crate) fn refuse(
     effects: &mut GateEffects,
     link: LinkId,
@@ -250,18 +255,7 @@ pub(crate) fn refuse(
     code: ErrorCode,
     message: String,
 ) {
-    if !frame.header.flags.contains(Flags::WANTS_REPLY) {
-        return;
-    }
-    let reply = ErrorReply {
-        code: code.to_wire(),
-        message,
-        retry_after_ms: 0,
-        holder: [0; 16],
-        holder_addr: String::new(),
-        seen: 0,
-    };
-    effects.send(link, Head::reply(frame.header.correlation), &reply);
+    effects.refuse(link, frame, code, message);
 }
 
 impl Core for GateCore {

@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedWorkerRegistration, DcFinalResultAck, ErrorReply, JobCancelRequest, JobDispatch,
-    ManagerPeerRegistration, RegistrationResponse, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate,
-    WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
+    ArchivedWorkerRegistration, DcFinalResultAck, JobCancelRequest, JobDispatch, ManagerPeerRegistration,
+    RegistrationResponse, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerRegistration,
+    WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
 };
-use hyperscale_codec::{
-    DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role,
-};
+use hyperscale_codec::{DecodeError, ErrorCode, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role};
 use hyperscale_core::{Core, DialId, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_ledger::{Committed, ManagerEntry};
 
@@ -195,10 +193,15 @@ impl ManagerCore {
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut ManagerEffects) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        if let Some(kind) = frame.kind()
-            && let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects)
-        {
-            refuse(effects, link, &frame, ErrorCode::Malformed, error.to_string());
+        let done = match frame.kind() {
+            Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
+            None => {
+                effects.refuse_unknown(link, &frame);
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            refuse(effects, link, &frame, error.code(), error.to_string());
         }
         self.scratch = scratch;
     }
@@ -293,7 +296,7 @@ impl ManagerCore {
     }
 }
 
-/// Answers a request that cannot be met; one-way frames get none.
+/// Refuses a frame; one-way frames get no answer.
 pub(crate) fn refuse(
     effects: &mut ManagerEffects,
     link: LinkId,
@@ -301,18 +304,7 @@ pub(crate) fn refuse(
     code: ErrorCode,
     message: String,
 ) {
-    if !frame.header.flags.contains(Flags::WANTS_REPLY) {
-        return;
-    }
-    let reply = ErrorReply {
-        code: code.to_wire(),
-        message,
-        retry_after_ms: 0,
-        holder: [0; 16],
-        holder_addr: String::new(),
-        seen: 0,
-    };
-    effects.send(link, Head::reply(frame.header.correlation), &reply);
+    effects.refuse(link, frame, code, message);
 }
 
 impl Core for ManagerCore {

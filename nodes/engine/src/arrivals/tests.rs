@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn open(start_rate: f64, stages: &[(u64, f64)], arrivals: Arrivals) -> Open {
-    let stages = stages.iter().map(|&(ms, rate)| RateStage { duration: Duration::from_millis(ms), rate }).collect();
+    let stages =
+        stages.iter().map(|&(ms, rate)| RateStage { duration: Duration::from_millis(ms), rate }).collect();
     Open { start_rate, stages, arrivals, max_vus: 10, late: LatePolicy::Wait, total: None }
 }
 

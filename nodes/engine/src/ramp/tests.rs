@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn closed(start_vus: u32, stages: &[(u64, u32)]) -> Closed {
-    let stages = stages.iter().map(|&(ms, vus)| VuStage { duration: Duration::from_millis(ms), vus }).collect();
+    let stages =
+        stages.iter().map(|&(ms, vus)| VuStage { duration: Duration::from_millis(ms), vus }).collect();
     Closed { start_vus, stages, iterations: Iterations::Unlimited, graceful_ramp_down: Duration::ZERO }
 }
 
@@ -28,8 +29,12 @@ fn changes(closed: &Closed, owned: Owned) -> Vec<(u64, Change)> {
 #[test]
 fn vus_come_and_go_where_the_line_passes_whole_numbers() {
     let all = changes(&closed(0, &[(4000, 2), (1000, 2), (2000, 0)]), owned(0, 1, 1));
-    let expected =
-        [(2000, Change::Comes(0)), (4000, Change::Comes(1)), (6000, Change::Goes(1)), (7000, Change::Goes(0))];
+    let expected = [
+        (2000, Change::Comes(0)),
+        (4000, Change::Comes(1)),
+        (6000, Change::Goes(1)),
+        (7000, Change::Goes(0)),
+    ];
     assert_eq!(all, expected);
 }
 

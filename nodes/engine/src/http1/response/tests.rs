@@ -28,8 +28,20 @@ fn done(progress: Progress) -> (u16, bool) {
 /// and whether the connection may be kept.
 const AWKWARD: [(&str, bool, bool, u16, bool); 14] = [
     ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false, false, 200, true),
-    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n0\r\nA: b\r\n\r\n", false, false, 200, true),
-    ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n", false, false, 201, true),
+    (
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n0\r\nA: b\r\n\r\n",
+        false,
+        false,
+        200,
+        true,
+    ),
+    (
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n",
+        false,
+        false,
+        201,
+        true,
+    ),
     ("HTTP/1.0 200 OK\r\n\r\nuntil the end", false, true, 200, false),
     ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end", false, true, 200, false),
     ("HTTP/1.1 204 No Content\r\nContent-Length: 10\r\n\r\n", false, false, 204, true),
@@ -37,10 +49,22 @@ const AWKWARD: [(&str, bool, bool, u16, bool); 14] = [
     ("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", true, false, 200, true),
     ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", false, false, 200, true),
     ("\r\nHTTP/1.1 404 Not Found\nContent-Length: 2\n\nno", false, false, 404, true),
-    ("HTTP/1.1 200 OK\r\nConnection: keep-alive, Close\r\nContent-Length: 0\r\n\r\n", false, false, 200, false),
+    (
+        "HTTP/1.1 200 OK\r\nConnection: keep-alive, Close\r\nContent-Length: 0\r\n\r\n",
+        false,
+        false,
+        200,
+        false,
+    ),
     ("HTTP/1.1 200 OK\r\nX:\r\nY: ä\r\nContent-Length:   1\r\n\r\nx", false, false, 200, true),
     ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", false, false, 200, true),
-    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n00000000\r\n\r\n", false, false, 200, true),
+    (
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n00000000\r\n\r\n",
+        false,
+        false,
+        200,
+        true,
+    ),
 ];
 
 #[test]
@@ -81,8 +105,14 @@ fn what_follows_an_answer_is_not_taken() {
 
 #[test]
 fn junk_is_a_bad_response_at_its_first_bytes_however_it_comes() {
-    for junk in ["SSH-2.0-x\r\n", "GET / HTTP/1.1\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "\0\0\0\0"] {
-        assert_eq!(read(&[junk.as_bytes()], false, false).0, Progress::Failed(ErrorKind::BadResponse), "{junk:?}");
+    for junk in
+        ["SSH-2.0-x\r\n", "GET / HTTP/1.1\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "\0\0\0\0"]
+    {
+        assert_eq!(
+            read(&[junk.as_bytes()], false, false).0,
+            Progress::Failed(ErrorKind::BadResponse),
+            "{junk:?}"
+        );
     }
     let (progress, taken) = read(&[b"S", b"S", b"H"], false, false);
     assert_eq!((progress, taken), (Progress::Failed(ErrorKind::BadResponse), 0));
