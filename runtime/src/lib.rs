@@ -43,6 +43,7 @@
 #![warn(missing_docs)]
 
 mod bell;
+mod causes;
 pub mod clock;
 mod counters;
 mod dns;
@@ -61,6 +62,7 @@ mod task;
 pub mod tcp;
 mod timer;
 
+pub use causes::{Cause, Causes};
 pub use counters::{Counter, CounterValues, Counters};
 pub use dns::ResolveError;
 pub use driver::{CommandCx, LOCALS_MAX, LocalSender, LocalsFull, NodeDriver, NodeHandle};
