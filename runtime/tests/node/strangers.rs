@@ -85,6 +85,9 @@ fn a_later_start_of_a_node_replaces_the_earlier_and_not_the_reverse() {
         link(&shard, &second, &gate).await;
         first.local().send(Order::Dial(gate.addr().unwrap())).unwrap();
         until(&shard, || first.with_core(|core| !core.failed.is_empty())).await;
+        let refused = first.with_core(|core| core.failed[0].clone());
+        assert!(matches!(refused, DialError::Refused { verdict: 7, .. }), "{refused:?}");
+        assert_eq!(counted(&shard), [("duplicate_node", 1)]);
         assert_eq!(gate.links(), 2);
         for node in [first, second, gate] {
             node.stop().await;
