@@ -7,7 +7,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use hdrhistogram::Histogram;
 use hyperscale_codec::messages::StatsUpdate;
 use hyperscale_codec::{
-    Encoder, Epoch, FrameReader, Head, Hist, JobId, Limits, NodeId, Sequence, ShardId, VALUE_MAX, WorkflowId,
+    Encoder, Epoch, FrameReader, Head, HeadPatch, Hist, JobId, Limits, NodeId, RawFrame, Sequence, ShardId,
+    VALUE_MAX, WorkflowId,
 };
 use hyperscale_jobs::ConsistentHashRing;
 use hyperscale_stats::{CellSet, ColumnsBuilder, Source, Totals};
@@ -53,6 +54,14 @@ fn statistics(c: &mut Criterion) {
         });
     });
     let mut reader = FrameReader::new();
+    let mut onward = Vec::new();
+    let frame = RawFrame::read(&bytes, &Limits::default()).unwrap();
+    c.bench_function("forward an update by its header", |b| {
+        b.iter(|| {
+            onward.clear();
+            black_box(frame).forward(&mut onward, HeadPatch::new(ShardId(1), 7)).unwrap();
+        });
+    });
     let mut scratch = Vec::new();
     let mut totals = Totals::new(vec![1]);
     c.bench_function("read, validate and merge an update", |b| {

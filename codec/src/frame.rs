@@ -11,7 +11,7 @@ use crate::frame_reader::{check_lengths, check_major};
 use crate::header::HOPS_MAX;
 use crate::root::root;
 use crate::{
-    DecodeError, ErrorCode, Flags, FrameError, HEADER_LEN, Header, JobId, Kind, Limits, Message, Role,
+    AdmitError, DecodeError, Flags, FrameError, HEADER_LEN, Header, JobId, Kind, Limits, Message, Role,
 };
 
 /// A frame whose lengths and checksums hold. It borrows the buffer it was received into.
@@ -89,19 +89,25 @@ impl<'a> RawFrame<'a> {
     }
 
     /// Whether a peer of this role may send it to us: flags and hops, kind, sender (check 6). The frame is skipped
-    /// otherwise and the connection goes on; the code is the answer if the frame wants one.
+    /// otherwise and the connection goes on. `None` is a kind of a newer minor about a job: whoever owns the job may
+    /// know it, so it is for the receiver to pass on, or to refuse.
     ///
     /// # Errors
-    /// `unsupported`, `invalid` (too many hops) or `forbidden`.
-    pub fn admit(&self, sender: Role) -> Result<Kind, ErrorCode> {
-        if self.header.flags.has_unknown_critical() {
-            return Err(ErrorCode::Unsupported);
+    /// [`AdmitError`], whose code is the answer if the frame wants one.
+    pub fn admit(&self, sender: Role) -> Result<Option<Kind>, AdmitError> {
+        let Header { flags, kind, .. } = self.header;
+        if flags.has_unknown_critical() {
+            return Err(AdmitError::Flags { kind, flags: flags.0 });
         }
-        if self.header.flags.hops() >= HOPS_MAX {
-            return Err(ErrorCode::Invalid);
+        if flags.hops() >= HOPS_MAX {
+            return Err(AdmitError::Hops { kind });
         }
-        let kind = self.kind().ok_or(ErrorCode::Unsupported)?;
-        if kind.senders().contains(sender) { Ok(kind) } else { Err(ErrorCode::Forbidden) }
+        match self.kind() {
+            Some(kind) if kind.senders().contains(sender) => Ok(Some(kind)),
+            Some(kind) => Err(AdmitError::Sender { kind, sender }),
+            None if flags.contains(Flags::ROUTE_JOB) => Ok(None),
+            None => Err(AdmitError::Kind { kind }),
+        }
     }
 
     /// The extensions we know.
@@ -112,7 +118,7 @@ impl<'a> RawFrame<'a> {
         Extensions::decode(self.ext())
     }
 
-    /// The body as message `M`, in place. `scratch` is used only for an older sender's shorter root.
+    /// The body as message `M`, in place, its extensions checked before. `scratch` is used only for an older sender's shorter root.
     ///
     /// # Errors
     /// [`DecodeError`]; the connection can go on.
@@ -123,6 +129,8 @@ impl<'a> RawFrame<'a> {
         if self.header.kind != M::KIND.to_wire() {
             return Err(DecodeError::Kind { got: self.header.kind, want: M::KIND });
         }
+        // A critical extension changes what the message means; only who passes it on unread may not care.
+        self.extensions().map_err(|source| DecodeError::Extensions { kind: M::KIND, source })?;
         root::<M::Archived>(self.core(), usize::from(self.header.root_len), M::ROOTS, scratch)
             .map_err(|source| DecodeError::Root { kind: M::KIND, source })
     }

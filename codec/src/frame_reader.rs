@@ -1,7 +1,8 @@
 //! Pieces of bytes to whole frames, in one bounded buffer.
 //!
 //! Every complete frame in the buffer is handed out before more is read, and borrowed in place. A frame's lengths
-//! are checked before the buffer grows for it; a warm reader allocates nothing.
+//! are checked before the buffer grows for it, and it never holds more than twice what came; a warm reader allocates
+//! nothing.
 
 use crate::{FrameError, HEADER_LEN, Header, Kind, ProtocolVersion, ROOT_MAX, RawFrame};
 
@@ -49,7 +50,8 @@ impl FrameReader {
             self.end = self.end.saturating_sub(self.start);
             self.start = 0;
         }
-        let needed = CAPACITY.max(self.wanted);
+        // A told length is no reason to take memory: the buffer grows only as fast as bytes come.
+        let needed = self.wanted.min(self.end.saturating_mul(2)).max(CAPACITY);
         if self.buffer.len() < needed || self.end == self.buffer.len() {
             self.buffer.resize(needed.max(self.end.saturating_add(1)), 0);
         }
@@ -210,6 +212,23 @@ mod tests {
         let before = reader.buffer.capacity();
         assert!(matches!(reader.next(&Limits::default()), Err(FrameError::TooLong { part: "core", .. })));
         assert_eq!(reader.buffer.capacity(), before);
+    }
+
+    #[test]
+    fn a_told_length_takes_no_memory_until_its_bytes_come() {
+        let header = Header {
+            core_len: 4 << 20,
+            root_len: 16,
+            kind: 0x3fff,
+            ..Header::decode(&first(&frames(1))).unwrap()
+        };
+        let mut reader = FrameReader::default();
+        reader.feed(&header.encode());
+        assert!(reader.next(&Limits::default()).unwrap().is_none());
+        reader.space();
+        assert_eq!(reader.buffer.len(), CAPACITY);
+        reader.feed(&vec![0; 3 << 20]);
+        assert!(reader.buffer.capacity() <= 6 << 20, "{}", reader.buffer.capacity());
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub const HELLO_LEN_MAX: usize = 1024;
 /// Ports that fit; shards beyond are reached by the node's address.
 const PORTS_MAX: usize = 128;
 
-const MAGIC: [u8; 8] = [0x89, 0x48, 0x53, 0x48, 0x0d, 0x0a, 0x1a, 0x0a];
+/// The first bytes of a Hello, and of no text, HTTP request or TLS record.
+pub const HELLO_MAGIC: [u8; 8] = [0x89, 0x48, 0x53, 0x48, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /// What the acceptor says to a greeting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl Hello {
     /// Appends the bytes that travel. Texts are cut to fit.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&HELLO_MAGIC);
         out.extend_from_slice(&[0, 0, self.verdict as u8, self.role as u8]);
         for number in
             [self.version.major, self.version.minor, self.shards, self.shard.0, self.in_flight_max, 0]
@@ -251,8 +252,8 @@ impl Hello {
 /// # Errors
 /// [`HelloError::Magic`] and [`HelloError::Length`].
 pub fn hello_len(prefix: &[u8; HELLO_PREFIX]) -> Result<usize, HelloError> {
-    let (magic, len) = prefix.split_first_chunk::<8>().unwrap_or((&MAGIC, &[]));
-    if *magic != MAGIC {
+    let (magic, len) = prefix.split_first_chunk::<8>().unwrap_or((&HELLO_MAGIC, &[]));
+    if *magic != HELLO_MAGIC {
         return Err(HelloError::Magic(*magic));
     }
     let len = usize::from(u16::from_le_bytes(len.try_into().unwrap_or([0, 0])));

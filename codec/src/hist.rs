@@ -180,14 +180,14 @@ impl Hist {
         Some(self.max)
     }
 
-    /// Adds another histogram.
+    /// Adds another histogram. Saturates: each may have been filled by a peer, with counts that cannot be true.
     pub fn merge(&mut self, other: &Self) {
         for i in other.span() {
-            self.counts[i] += other.counts[i];
+            self.counts[i] = self.counts[i].saturating_add(other.counts[i]);
         }
-        self.count += other.count;
-        self.over += other.over;
-        self.sum += other.sum;
+        self.count = self.count.saturating_add(other.count);
+        self.over = self.over.saturating_add(other.over);
+        self.sum = self.sum.saturating_add(other.sum);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
     }

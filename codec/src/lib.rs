@@ -36,7 +36,9 @@ pub use forward::HeadPatch;
 pub use frame::{Frame, RawFrame, to_owned};
 pub use frame_reader::{FrameReader, Limits};
 pub use header::{Flags, HEADER_LEN, HOPS_MAX, Header, ROOT_MAX};
-pub use hello::{HELLO_LEN_MAX, HELLO_LEN_MIN, HELLO_PREFIX, Hello, HelloError, Verdict, hello_len};
+pub use hello::{
+    HELLO_LEN_MAX, HELLO_LEN_MIN, HELLO_MAGIC, HELLO_PREFIX, Hello, HelloError, Verdict, hello_len,
+};
 pub use hist::{
     ArchivedSparseHist, BUCKETS, Hist, SparseHist, VALUE_MAX, bucket_high, bucket_index, bucket_low,
 };

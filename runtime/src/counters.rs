@@ -1,4 +1,5 @@
-//! What a shard counts about itself. One writer, relaxed; a reader may be a moment behind.
+//! What a shard counts about itself. One writer, relaxed; a reader may be a moment behind. What it turns away is counted
+//! by cause, in [`crate::Causes`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,18 +34,10 @@ macro_rules! counters {
 counters! {
     /// Connections accepted.
     accepted,
-    /// Connections refused: over a bound, or in the handshake.
-    refused,
     /// Links open now.
     links_open,
     /// Connection tasks that ended in a panic.
     panics,
-    /// Frames of an unknown kind, or of one that the peer's role may not send.
-    unsupported_frames,
-    /// Frames too long for their kind, skipped.
-    oversized_frames,
-    /// Times a bound was reached: connections, handshakes, send queues, local events.
-    bound_hits,
     /// Times `accept` found no free descriptor or buffer.
     accept_failures,
     /// Times the shard's loop stood still for a second or more.

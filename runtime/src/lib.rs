@@ -44,6 +44,7 @@
 
 mod ask;
 mod bell;
+mod causes;
 pub mod clock;
 mod counters;
 mod dns;
@@ -64,6 +65,7 @@ pub mod tcp;
 mod timer;
 
 pub use ask::{Answer, Ask, ask};
+pub use causes::{Cause, Causes};
 pub use counters::{Counter, CounterValues, Counters};
 pub use dns::ResolveError;
 pub use driver::{

@@ -10,6 +10,12 @@
 
 mod support;
 
+#[path = "node/callers.rs"]
+mod callers;
+#[path = "node/frames.rs"]
+mod frames;
+#[path = "node/raw.rs"]
+mod raw;
 #[path = "node/strangers.rs"]
 mod strangers;
 
@@ -233,7 +239,7 @@ fn a_request_that_its_sender_may_not_make_is_answered_before_the_core() {
         until(&shard, || manager.with_core(|core| !core.codes.is_empty())).await;
         assert_eq!(manager.with_core(|core| core.codes.clone()), [ErrorCode::Forbidden.to_wire()]);
         assert!(heard(&gate).is_empty());
-        assert_eq!(shard.counters().unsupported_frames.get(), 1);
+        assert_eq!(raw::counted(&shard), [("kind_forbidden", 1)]);
         ((), manager, gate)
     });
 }

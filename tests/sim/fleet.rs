@@ -34,10 +34,10 @@ enum Mail {
 /// A fleet.
 pub(crate) struct Fleet {
     now: Instant,
-    gate: GateCore,
-    manager: ManagerCore,
-    client: ClientCore,
-    workers: Vec<Option<WorkerCore>>,
+    pub(crate) gate: GateCore,
+    pub(crate) manager: ManagerCore,
+    pub(crate) client: ClientCore,
+    pub(crate) workers: Vec<Option<WorkerCore>>,
     shards: BTreeMap<(usize, u16), FakeShard>,
     gate_ledger: MemoryLedger,
     manager_ledger: MemoryLedger,
@@ -399,6 +399,7 @@ impl Fleet {
                         self.post(peer, Mail::Down { link: other });
                     }
                 }
+                Effect::Refused { .. } => {}
                 Effect::Command(asked) => command(asked),
             }
         }

@@ -10,6 +10,7 @@
 )]
 
 mod fleet;
+mod newer;
 mod shards;
 
 use fleet::Fleet;

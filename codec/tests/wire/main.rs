@@ -7,6 +7,7 @@
     reason = "a test that cannot go on shall fail where it stands"
 )]
 
+mod forwarding;
 mod golden;
 mod layout;
 mod lies;

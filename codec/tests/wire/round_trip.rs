@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use hyperscale_codec::messages::{ErrorReply, Goodbye, JobStatusPush};
 use hyperscale_codec::{
-    DecodeError, EncodeError, Encoder, ErrorCode, Flags, FrameError, FrameReader, HEADER_LEN, Head, Header,
-    Kind, Limits, Message, RawFrame, Role, ShardId,
+    AdmitError, DecodeError, EncodeError, Encoder, ErrorCode, Flags, FrameError, FrameReader, HEADER_LEN,
+    Head, Header, Kind, Limits, Message, RawFrame, Role, ShardId,
 };
 use proptest::prelude::*;
 
@@ -113,24 +113,48 @@ fn another_major_is_refused_as_incompatible() {
 fn flags_hops_kind_and_sender_are_judged_in_that_order() {
     let bytes = frame(&goodbye());
     let good = RawFrame::read(&bytes, &Limits::default()).unwrap();
-    let with = |header| RawFrame { header, ..good }.admit(Role::Client);
-    assert_eq!(good.admit(Role::Client), Ok(Kind::Goodbye));
+    let with = |header| RawFrame { header, ..good }.admit(Role::Client).map_err(|error| error.code());
+    let known = Ok(Some(Kind::Goodbye));
+    assert_eq!(good.admit(Role::Client), Ok(Some(Kind::Goodbye)));
     assert_eq!(with(Header { flags: Flags(1 << 9), ..good.header }), Err(ErrorCode::Unsupported));
-    assert_eq!(with(Header { flags: Flags(1 << 5), ..good.header }), Ok(Kind::Goodbye));
+    assert_eq!(with(Header { flags: Flags(1 << 5), ..good.header }), known);
     assert_eq!(with(Header { flags: Flags(0).with_hops(8), ..good.header }), Err(ErrorCode::Invalid));
     assert_eq!(with(Header { kind: 0x3fff, ..good.header }), Err(ErrorCode::Unsupported));
     assert_eq!(with(Header { kind: Kind::JobDispatch.to_wire(), ..good.header }), Err(ErrorCode::Forbidden));
 }
 
 #[test]
-fn a_forwarded_frame_is_read_with_its_first_body() {
+fn an_unknown_kind_about_a_job_is_let_in_for_whoever_owns_the_job() {
     let bytes = frame(&goodbye());
-    let header = RawFrame::read(&bytes, &Limits::default()).unwrap().header;
-    let mut passed = header.forwarded(ShardId(3), 1234).unwrap().encode().to_vec();
-    passed.extend_from_slice(&bytes[HEADER_LEN..]);
-    let got = RawFrame::read(&passed, &Limits::default()).unwrap();
-    assert_eq!((got.header.shard, got.header.correlation, got.header.flags.hops()), (ShardId(3), 1234, 1));
-    assert_eq!(got.to_owned::<Goodbye>(&mut Vec::new()), Ok(goodbye()));
+    let good = RawFrame::read(&bytes, &Limits::default()).unwrap();
+    let with = |flags| {
+        let header = Header { kind: 0x7ffe, flags, ..good.header };
+        RawFrame { header, ..good }.admit(Role::Client)
+    };
+    assert_eq!(with(Flags::ROUTE_JOB), Ok(None));
+    assert_eq!(with(Flags::ROUTE_JOB.with_hops(8)), Err(AdmitError::Hops { kind: 0x7ffe }));
+    let refused = with(Flags::WANTS_REPLY).unwrap_err();
+    assert_eq!(refused.to_string(), "kind 0x7ffe is unknown to protocol 1.4");
+}
+
+#[test]
+fn a_critical_extension_that_is_unknown_voids_the_body_and_not_the_frame() {
+    let bytes = frame(&goodbye());
+    let read = |ext: &[u8]| {
+        let mut bytes = bytes.clone();
+        bytes.extend_from_slice(ext);
+        let header = Header::decode(bytes.first_chunk().unwrap()).unwrap();
+        let ext_len = u16::try_from(ext.len()).unwrap();
+        let body_crc = crc32fast::hash(&bytes[HEADER_LEN..]);
+        bytes[..HEADER_LEN].copy_from_slice(&Header { ext_len, body_crc, ..header }.encode());
+        let frame = RawFrame::read(&bytes, &Limits::default()).unwrap();
+        frame.to_owned::<Goodbye>(&mut Vec::new()).map_err(|error| (error.code(), error.to_string()))
+    };
+    assert_eq!(read(&[99, 0, 1, 0, 7]), Ok(goodbye()), "one that may be skipped");
+    let (code, text) = read(&[99, 0x80, 1, 0, 7]).unwrap_err();
+    assert_eq!(code, ErrorCode::UnsupportedExtension);
+    assert_eq!(text, "extensions of Goodbye: critical extension 99 is unknown to this version");
+    assert_eq!(read(&[99, 0, 9, 0, 7]).unwrap_err().0, ErrorCode::Malformed);
 }
 
 #[test]

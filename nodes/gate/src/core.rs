@@ -148,14 +148,13 @@ impl GateCore {
             // Of a newer minor, about a job: its owner may know it.
             None => {
                 if !self.pass_on(link, &frame, effects) {
-                    let text = format!("kind {:#06x} is unknown to this gate", frame.header.kind);
-                    refuse(effects, link, &frame, ErrorCode::Unsupported, text);
+                    effects.refuse_unknown(link, &frame);
                 }
                 Ok(())
             }
         };
         if let Err(error) = done {
-            refuse(effects, link, &frame, ErrorCode::Malformed, error.to_string());
+            refuse(effects, link, &frame, error.code(), error.to_string());
         }
         self.scratch = scratch;
     }
@@ -316,7 +315,7 @@ pub(crate) fn refuse_late(
     effects.send(link, Head::reply(correlation), &reply);
 }
 
-/// Answers a request that cannot be met; one-way frames get none.
+/// Refuses a frame; one-way frames get no answer.
 pub(crate) fn refuse(
     effects: &mut GateEffects,
     link: LinkId,
@@ -324,10 +323,7 @@ pub(crate) fn refuse(
     code: ErrorCode,
     message: String,
 ) {
-    if !frame.header.flags.contains(Flags::WANTS_REPLY) {
-        return;
-    }
-    refuse_late(effects, link, frame.header.correlation, code, &message);
+    effects.refuse(link, frame, code, message);
 }
 
 impl Core for GateCore {

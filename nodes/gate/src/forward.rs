@@ -116,7 +116,7 @@ impl GateCore {
             self.forwards.open.insert(number, open);
         }
         self.forwards.passed_on += 1;
-        if !effects.forward_as(to, frame, patch) {
+        if effects.forward_as(to, frame, patch).is_err() {
             self.forwards.open.remove(&patch.correlation);
             refuse(effects, link, frame, ErrorCode::NotOwner, "the frame crossed too many gates".to_owned());
         }

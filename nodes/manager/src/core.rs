@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    DcFinalResultAck, ErrorReply, GateHeartbeat, JobCancelRequest, JobDispatch, ManagerHeartbeat,
+    DcFinalResultAck, GateHeartbeat, JobCancelRequest, JobDispatch, ManagerHeartbeat,
     ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, StatsAck, StatsFinal,
     StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse,
     WorkflowDispatchAck, WorkflowFinalResult,
 };
-use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
+use hyperscale_codec::{DecodeError, ErrorCode, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_fleet::{BEAT, Card, Dialer, Identity, PeerLink};
 use hyperscale_ledger::{Committed, ManagerEntry};
@@ -137,10 +137,15 @@ impl ManagerCore {
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut ManagerEffects) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        if let Some(kind) = frame.kind()
-            && let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects)
-        {
-            refuse(effects, link, &frame, ErrorCode::Malformed, error.to_string());
+        let done = match frame.kind() {
+            Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
+            None => {
+                effects.refuse_unknown(link, &frame);
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            refuse(effects, link, &frame, error.code(), error.to_string());
         }
         self.scratch = scratch;
     }
@@ -259,7 +264,7 @@ impl ManagerCore {
     }
 }
 
-/// Answers a request that cannot be met; one-way frames get none.
+/// Refuses a frame; one-way frames get no answer.
 pub(crate) fn refuse(
     effects: &mut ManagerEffects,
     link: LinkId,
@@ -267,18 +272,7 @@ pub(crate) fn refuse(
     code: ErrorCode,
     message: String,
 ) {
-    if !frame.header.flags.contains(Flags::WANTS_REPLY) {
-        return;
-    }
-    let reply = ErrorReply {
-        code: code.to_wire(),
-        message,
-        retry_after_ms: 0,
-        holder: [0; 16],
-        holder_addr: String::new(),
-        seen: 0,
-    };
-    effects.send(link, Head::reply(frame.header.correlation), &reply);
+    effects.refuse(link, frame, code, message);
 }
 
 impl Core for ManagerCore {

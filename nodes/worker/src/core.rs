@@ -339,10 +339,16 @@ impl Core for WorkerCore {
         match event {
             Event::Frame { link, frame } => {
                 let mut scratch = std::mem::take(&mut self.scratch);
-                if let Some(kind) = frame.kind()
-                    && let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects)
-                {
+                let done = match frame.kind() {
+                    Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
+                    None => {
+                        effects.refuse_unknown(link, &frame);
+                        Ok(())
+                    }
+                };
+                if let Err(error) = done {
                     tracing::warn!(%error, "a manager's message could not be read");
+                    effects.refuse(link, &frame, error.code(), error.to_string());
                 }
                 self.scratch = scratch;
             }

@@ -6,7 +6,10 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use hyperscale_codec::{Encode, EncodeError, Encoder, Head, HeadPatch, RawFrame};
+use hyperscale_codec::messages::ErrorReply;
+use hyperscale_codec::{
+    AdmitError, Encode, EncodeError, Encoder, ErrorCode, Flags, Head, HeadPatch, RawFrame,
+};
 
 use crate::{DialId, LinkId};
 
@@ -17,6 +20,8 @@ pub enum Effect<C> {
     Send { link: LinkId, range: Range<usize> },
     /// Connect; ends in `LinkUp` or `DialFailed`.
     Dial { dial: DialId, addr: SocketAddr },
+    /// A frame of `kind` was refused; the driver counts it, and ends a link that sends too many such.
+    Refused { link: LinkId, kind: u16, code: ErrorCode },
     /// Flush what is queued, then close.
     Close { link: LinkId },
     /// Something of the role's own.
@@ -60,15 +65,45 @@ impl<C> Effects<C> {
         self.list.push(Effect::Send { link, range: start..self.arena.len() });
     }
 
-    /// Passes a frame on by its header alone, one hop further. One that has crossed as many nodes as a frame may is not
-    /// sent; then this is `false`.
-    pub fn forward_as(&mut self, link: LinkId, frame: &RawFrame<'_>, patch: HeadPatch) -> bool {
+    /// Passes a frame on by its header alone, as [`RawFrame::forward`] does.
+    ///
+    /// # Errors
+    /// [`AdmitError::Hops`] when it has crossed as many nodes as a frame may; [`Effects::refuse`] it then.
+    pub fn forward_as(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        patch: HeadPatch,
+    ) -> Result<(), AdmitError> {
         let start = self.arena.len();
-        let passed = frame.forward(&mut self.arena, patch).is_ok();
-        if passed {
-            self.list.push(Effect::Send { link, range: start..self.arena.len() });
+        frame.forward(&mut self.arena, patch)?;
+        self.list.push(Effect::Send { link, range: start..self.arena.len() });
+        Ok(())
+    }
+
+    /// Refuses a frame: says why if its sender waits for an answer, and has the driver count it in any case.
+    pub fn refuse(&mut self, link: LinkId, frame: &RawFrame<'_>, code: ErrorCode, message: String) {
+        let header = &frame.header;
+        // A reply is never answered, or two nodes could argue for ever.
+        if header.flags.contains(Flags::WANTS_REPLY) && !header.flags.contains(Flags::REPLY) {
+            let reply = ErrorReply {
+                code: code.to_wire(),
+                message,
+                retry_after_ms: 0,
+                holder: [0; 16],
+                holder_addr: String::new(),
+                seen: 0,
+            };
+            self.send(link, Head { route: header.route, ..Head::reply(header.correlation) }, &reply);
         }
-        passed
+        // Behind the answer, which so goes out before a goodbye.
+        self.list.push(Effect::Refused { link, kind: header.kind, code });
+    }
+
+    /// Refuses a frame whose kind is a newer minor's, which came because it is about a job.
+    pub fn refuse_unknown(&mut self, link: LinkId, frame: &RawFrame<'_>) {
+        let error = AdmitError::Kind { kind: frame.header.kind };
+        self.refuse(link, frame, error.code(), error.to_string());
     }
 
     /// Asks for a connection.
@@ -120,5 +155,60 @@ impl<C> Effects<C> {
     /// A message that could not be encoded since the last call.
     pub fn take_failure(&mut self) -> Option<EncodeError> {
         self.failed.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyperscale_codec::messages::JobFinalResultAck;
+    use hyperscale_codec::{HOPS_MAX, Limits, ShardId};
+
+    use super::*;
+
+    fn frame(head: Head) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Encoder::default().append(&mut bytes, head, &JobFinalResultAck { job: [1; 16] }).unwrap();
+        bytes
+    }
+
+    fn sent(effects: &Effects<()>, index: usize) -> RawFrame<'_> {
+        let Some(Effect::Send { range, .. }) = effects.list().get(index) else {
+            panic!("{:?}", effects.list())
+        };
+        RawFrame::read(effects.frame(range.clone()), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn a_frame_is_forwarded_until_it_crossed_too_many_nodes() {
+        let (mut effects, patch) = (Effects::<()>::default(), HeadPatch::new(ShardId(2), 9));
+        let bytes = frame(Head::request(7));
+        let came = RawFrame::read(&bytes, &Limits::default()).unwrap();
+        assert_eq!(effects.forward_as(LinkId(1), &came, patch), Ok(()));
+        let goes = sent(&effects, 0).header;
+        assert_eq!((goes.shard, goes.correlation, goes.flags.hops()), (ShardId(2), 9, 1));
+
+        let bytes = frame(Head { flags: Flags::default().with_hops(HOPS_MAX - 1), ..Head::request(7) });
+        let came = RawFrame::read(&bytes, &Limits::default()).unwrap();
+        assert!(effects.forward_as(LinkId(1), &came, patch).is_err());
+        assert_eq!(effects.list().len(), 1);
+    }
+
+    #[test]
+    fn a_refusal_is_told_to_who_waits_and_to_the_driver_in_any_case() {
+        let refused = |head| {
+            let (mut effects, bytes) = (Effects::<()>::default(), frame(head));
+            let came = RawFrame::read(&bytes, &Limits::default()).unwrap();
+            effects.refuse(LinkId(1), &came, ErrorCode::Malformed, "why".to_owned());
+            effects
+        };
+        let waiting = refused(Head::request(7));
+        assert_eq!(sent(&waiting, 0).header.correlation, 7);
+        let told = Effect::Refused { link: LinkId(1), kind: 0x0025, code: ErrorCode::Malformed };
+        assert_eq!(waiting.list()[1], told);
+        for silent in
+            [Head::default(), Head { flags: Flags::WANTS_REPLY.with(Flags::REPLY), ..Head::default() }]
+        {
+            assert_eq!(refused(silent).list(), std::slice::from_ref(&told));
+        }
     }
 }

@@ -56,8 +56,8 @@ pub enum DialError {
 pub enum Event<'a, L> {
     /// A link is up: dialled by us (`dial`) or accepted.
     LinkUp { link: LinkId, peer: &'a Peer, dial: Option<DialId> },
-    /// A frame arrived: header and body checksums hold, its kind is one this peer's role may send.
-    /// It borrows the receive buffer.
+    /// A frame arrived: header and body checksums hold, its kind is one this peer's role may send, or one of a newer
+    /// minor about a job, to be passed on unread or refused. It borrows the receive buffer.
     Frame { link: LinkId, frame: RawFrame<'a> },
     /// A link is gone; nothing more comes from it.
     LinkDown { link: LinkId, why: LinkDown },

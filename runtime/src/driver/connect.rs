@@ -2,24 +2,20 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
-use hyperscale_codec::messages::Goodbye;
-use hyperscale_codec::{ErrorCode, Head, Hello, Limits, Verdict};
+use hyperscale_codec::{ErrorCode, FrameError, Hello, Limits, Verdict};
 use hyperscale_core::{Core, DialError, DialId, Event, LinkDown, LinkId, Peer};
 
 use super::node::{Carrier, LinkEntry};
+use super::strikes::Strikes;
 use super::{Driver, Posted};
-use crate::link::handshake::{self, HandshakeError};
+use crate::Cause;
+use crate::link::handshake::{self, HandshakeError, Refused};
+use crate::link::strangers::http_answer;
 use crate::link::{Incoming, Wire};
 use crate::stop::StopReason;
 use crate::task::TaskKind;
 use crate::tcp::{Listener, Stream};
-
-/// When a refused node may come back.
-const RETRY_AFTER_MS: u32 = 1000;
-/// The least time between two log lines about refusals.
-const REFUSAL_LOG: Duration = Duration::from_secs(1);
 
 impl<C: Core + 'static> Driver<C> {
     /// Accepts until the node stops.
@@ -27,8 +23,7 @@ impl<C: Core + 'static> Driver<C> {
         loop {
             match listener.accept().await {
                 Ok(_stream) if self.handshakes.get() >= self.config.limits.handshakes_max => {
-                    self.shard.counters().bound_hits.add(1);
-                    self.shard.counters().refused.add(1);
+                    self.shard.causes().count(Cause::HandshakesFull);
                 }
                 Ok(stream) => {
                     let greeted = Counted::new(&self, Some(&self));
@@ -53,24 +48,16 @@ impl<C: Core + 'static> Driver<C> {
         let limits = &self.config.limits;
         let hello = match handshake::read(&self.shard, &stream, limits.greeting_timeout).await {
             Ok(hello) => hello,
-            Err(error) => {
-                self.shard.counters().refused.add(1);
-                tracing::debug!(peer = %stream.peer(), %error, "a caller did not greet");
-                if let HandshakeError::Hello(error) = error {
-                    let answer = self.config.hello(&self.shard, Verdict::Malformed, error.to_string(), 0);
-                    self.send_refusal(&stream, &answer).await;
-                }
-                return;
-            }
+            Err(error) => return self.turn_away(&stream, &error).await,
         };
         if let Some((verdict, text)) = self.refusal(&hello) {
-            self.shard.counters().refused.add(1);
-            self.log_refusal(&stream, verdict, &text);
-            let answer = self.config.hello(&self.shard, verdict, text, RETRY_AFTER_MS);
-            self.send_refusal(&stream, &answer).await;
+            self.count_refusal(verdict);
+            self.log_refusal(stream.peer(), &hello, verdict, &text);
+            let answer = self.config.hello(&self.shard, verdict, text);
+            self.send_last(&stream, &handshake::encoded(&answer)).await;
             return;
         }
-        let answer = self.config.hello(&self.shard, Verdict::Welcome, String::new(), 0);
+        let answer = self.config.hello(&self.shard, Verdict::Welcome, String::new());
         if let Err(error) = handshake::write(&self.shard, &stream, &answer, limits.greeting_timeout).await {
             tracing::debug!(peer = %stream.peer(), %error, "a caller was gone before the answer");
             return;
@@ -79,13 +66,30 @@ impl<C: Core + 'static> Driver<C> {
         self.carry_link(stream, hello, None, &limits.frame).await;
     }
 
-    /// At most once a second: callers choose how often they come.
-    fn log_refusal(&self, stream: &Stream, verdict: Verdict, text: &str) {
-        let now = self.shard.now();
-        if now.since(self.refusal_logged.get()) >= REFUSAL_LOG {
-            self.refusal_logged.set(now);
-            tracing::warn!(peer = %stream.peer(), ?verdict, text, "refused a connection");
+    /// A caller that did not greet: counted, and told what it came to if it can understand that.
+    async fn turn_away(&self, stream: &Stream, error: &HandshakeError) {
+        self.shard.causes().count(error.cause());
+        tracing::debug!(peer = %stream.peer(), %error, "a caller did not greet");
+        let answer = match error {
+            HandshakeError::Http => http_answer(&self.config).into_bytes(),
+            HandshakeError::Hello(_) | HandshakeError::Tls => {
+                let answer = self.config.hello(&self.shard, Verdict::Malformed, error.to_string());
+                handshake::encoded(&answer)
+            }
+            HandshakeError::Io(_) | HandshakeError::TimedOut(_) => return,
+        };
+        self.send_last(stream, &answer).await;
+    }
+
+    fn count_refusal(&self, verdict: Verdict) {
+        if let Some(cause) = Cause::of_verdict(verdict) {
+            self.shard.causes().count(cause);
         }
+    }
+
+    fn log_refusal(&self, addr: SocketAddr, peer: &Hello, verdict: Verdict, text: &str) {
+        let (now, ours) = (self.shard.now(), self.config.version);
+        self.refusals.borrow_mut().log(now, ours, addr, peer, verdict, text);
     }
 
     /// Why this caller is turned away, by what it is or by how we are.
@@ -98,7 +102,6 @@ impl<C: Core + 'static> Driver<C> {
         }
         let links = self.node.borrow().links.len();
         if links >= self.config.limits.connections_max {
-            self.shard.counters().bound_hits.add(1);
             return Some((
                 Verdict::TooManyConnections,
                 format!("{links} connections are open, as many as allowed"),
@@ -110,9 +113,10 @@ impl<C: Core + 'static> Driver<C> {
         (!newest).then(|| (Verdict::DuplicateNode, format!("a later start of {} is connected", hello.name)))
     }
 
-    async fn send_refusal(&self, stream: &Stream, answer: &Hello) {
+    /// Sends the last that a caller hears, and waits until it was heard.
+    async fn send_last(&self, stream: &Stream, bytes: &[u8]) {
         let time = self.config.limits.flush_timeout;
-        if handshake::write(&self.shard, stream, answer, time).await.is_ok() {
+        if handshake::write_bytes(&self.shard, stream, bytes, time).await.is_ok() {
             stream.finish(&self.shard, time).await;
         }
     }
@@ -120,7 +124,7 @@ impl<C: Core + 'static> Driver<C> {
     /// Starts a dial; it ends in `LinkUp` or `DialFailed`, even if its task dies.
     pub(super) fn dial(self: Rc<Self>, dial: DialId, addr: SocketAddr) {
         if self.connections.get() >= self.config.limits.connections_max {
-            self.shard.counters().bound_hits.add(1);
+            self.shard.causes().count(Cause::TooManyConnections);
             let reason = "this node has as many connections as it allows".to_owned();
             self.post.push(Posted::DialFailed(dial, DialError::Connect { addr, reason }));
             return;
@@ -146,11 +150,17 @@ impl<C: Core + 'static> Driver<C> {
         let refused = |error: std::io::Error| DialError::Connect { addr, reason: error.to_string() };
         let stream = Stream::connect(&self.shard, addr, limits.connect_timeout).await.map_err(refused)?;
         let broken = |error: HandshakeError| DialError::Handshake { addr, reason: error.to_string() };
-        let greeting = self.config.hello(&self.shard, Verdict::Welcome, String::new(), 0);
+        let greeting = self.config.hello(&self.shard, Verdict::Welcome, String::new());
         handshake::write(&self.shard, &stream, &greeting, limits.answer_timeout).await.map_err(broken)?;
         let answer = handshake::read(&self.shard, &stream, limits.answer_timeout).await.map_err(broken)?;
-        self.config.check_answer(addr, &answer)?;
-        Ok((stream, answer))
+        let Some(refused) = self.config.check_answer(&answer) else { return Ok((stream, answer)) };
+        // What the peer refused, the peer counts.
+        if answer.verdict == Verdict::Welcome {
+            self.count_refusal(refused.verdict);
+        }
+        let Refused { verdict, text, retry_after_ms } = refused;
+        self.log_refusal(addr, &answer, verdict, &text);
+        Err(DialError::Refused { addr, verdict: verdict as u8, text, retry_after_ms })
     }
 
     /// A link from up to down.
@@ -161,8 +171,12 @@ impl<C: Core + 'static> Driver<C> {
         let link = self.new_link();
         let peer = Rc::new(Peer { addr: stream.peer(), hello });
         let wire = Wire::new(stream, self.config.limits.send_queue_bytes_max);
-        let carrier = Carrier::Socket(Rc::clone(&wire));
-        let entry = LinkEntry { carrier, peer: Rc::clone(&peer), accepted: dial.is_none() };
+        let entry = LinkEntry {
+            carrier: Carrier::Socket(Rc::clone(&wire)),
+            peer: Rc::clone(&peer),
+            accepted: dial.is_none(),
+            strikes: Strikes::default(),
+        };
         // However this task ends, the core is told.
         let _told = LinkGuard::new(self, link);
         let now = self.shard.now();
@@ -172,34 +186,31 @@ impl<C: Core + 'static> Driver<C> {
             node.deliver(now, Event::LinkUp { link, peer: &peer, dial });
         });
         let flush = self.config.limits.flush_timeout;
-        let why = wire
+        let ended = wire
             .run(&self.shard, limits, flush, |now, incoming| match incoming {
                 Incoming::Frame(frame) => self.enter(|node| node.frame(now, link, frame)),
                 Incoming::Oversized(header, error) => {
-                    self.shard.counters().oversized_frames.add(1);
+                    self.shard.causes().count(Cause::of_frame(&error));
                     self.enter(|node| {
                         node.refuse(now, link, &header, ErrorCode::TooLarge, error.to_string())
                     });
                 }
             })
             .await;
-        self.end_link(link, &wire, why).await;
+        self.end_link(link, &wire, ended).await;
     }
 
     /// Tells the core, tells a peer that broke a rule why, and ends the connection in order.
-    async fn end_link(&self, link: LinkId, wire: &Wire, why: LinkDown) {
+    async fn end_link(&self, link: LinkId, wire: &Wire, ended: Result<LinkDown, FrameError>) {
         let now = self.shard.now();
-        let flush = match &why {
-            LinkDown::Local => true,
-            LinkDown::Protocol(text) => {
-                let (code, text) = (ErrorCode::Malformed.to_wire(), text.clone());
-                let goodbye = Goodbye { code, text, retry_after_ms: 0 };
-                self.enter(|node| node.send_own(now, link, Head::default(), &goodbye));
-                true
+        let flush = matches!(ended, Ok(LinkDown::Local) | Err(_));
+        match ended {
+            Ok(why) => self.enter(|node| node.down(now, link, why)),
+            Err(error) => {
+                self.shard.causes().count(Cause::of_frame(&error));
+                self.enter(|node| node.expel(now, link, error.code(), error.to_string()));
             }
-            LinkDown::Closed | LinkDown::Io(_) => false,
-        };
-        self.enter(|node| node.down(now, link, why));
+        }
         if flush {
             wire.finish(&self.shard, self.config.limits.flush_timeout).await;
         }

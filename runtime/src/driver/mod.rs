@@ -9,7 +9,9 @@ mod connect;
 mod node;
 mod post;
 mod pump;
+mod refusals;
 mod sibling;
+mod strikes;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -29,6 +31,7 @@ use crate::{Queue, Shard};
 
 use node::Node;
 use post::{Post, Posted};
+use refusals::Refusals;
 
 pub use node::CommandCx;
 pub use post::{LOCALS_MAX, LocalSender, LocalsFull};
@@ -90,7 +93,7 @@ impl<C: Core + 'static> NodeDriver<C> {
                 handshakes: Cell::new(0),
                 connections: Cell::new(0),
                 carried: Cell::new(0),
-                refusal_logged: Cell::new(Instant::ZERO),
+                refusals: RefCell::default(),
                 ended: Notify::default(),
                 draining: Cell::new(false),
                 silent: Cell::new(false),
@@ -124,7 +127,7 @@ struct Driver<C: Core> {
     /// One of these ended.
     ended: Notify,
     draining: Cell<bool>,
-    refusal_logged: Cell<Instant>,
+    refusals: RefCell<Refusals>,
     /// The core is called no more: it panicked, or the node has stopped.
     silent: Cell<bool>,
 }

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use hyperscale_codec::messages::ErrorReply;
+use hyperscale_codec::messages::{ErrorReply, Goodbye};
 use hyperscale_codec::{Encode, Encoder, ErrorCode, Flags, HEADER_LEN, Head, Header, NodeId, RawFrame};
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer};
 
 use super::post::{LocalSender, Posted};
 use super::sibling::Crossings;
-use crate::Shard;
+use super::strikes::Strikes;
 use crate::link::Wire;
+use crate::{Cause, Shard};
 
 /// Events a core may cause in itself before other tasks get a turn.
 const CHAIN_MAX: usize = 4096;
@@ -59,6 +60,8 @@ pub(super) struct LinkEntry {
     pub(super) peer: Rc<Peer>,
     /// It came to us.
     pub(super) accepted: bool,
+    /// What its peer did wrong lately.
+    pub(super) strikes: Strikes,
 }
 
 /// What carries a link's frames.
@@ -153,19 +156,42 @@ impl<C: Core> Node<C> {
     /// A frame of a link that is up: to the core, if its sender may send it.
     pub(super) fn frame(&mut self, now: Instant, link: LinkId, frame: RawFrame<'_>) {
         let Some(entry) = self.links.get(&link) else { return };
-        match frame.admit(entry.peer.hello.role) {
-            Ok(_kind) => self.deliver(now, Event::Frame { link, frame }),
-            Err(code) => {
-                self.shard.counters().unsupported_frames.add(1);
-                let text = format!(
-                    "kind {:#06x} from a {}: {}",
-                    frame.header.kind,
-                    entry.peer.hello.role,
-                    code.as_str()
-                );
-                self.refuse(now, link, &frame.header, code, text);
-            }
+        let error = match frame.admit(entry.peer.hello.role) {
+            Ok(_kind) => return self.deliver(now, Event::Frame { link, frame }),
+            Err(error) => error,
+        };
+        self.shard.causes().count(Cause::of_admit(&error));
+        self.refuse(now, link, &frame.header, error.code(), error.to_string());
+        if error.code() == ErrorCode::Forbidden
+            && let Some(text) = self.links.get_mut(&link).and_then(|entry| entry.strikes.forbidden(now))
+        {
+            self.expel(now, link, ErrorCode::Forbidden, text);
         }
+    }
+
+    /// A core refused a frame. Its answer, if there was one, is queued already.
+    fn refused(&mut self, now: Instant, link: LinkId, kind: u16, code: ErrorCode) {
+        if let Some(cause) = Cause::of_refusal(kind, code) {
+            self.shard.causes().count(cause);
+        }
+        if code == ErrorCode::Malformed
+            && let Some(text) = self.links.get_mut(&link).and_then(|entry| entry.strikes.malformed(now))
+        {
+            self.part(link, code, text);
+        }
+    }
+
+    /// Ends a link whose peer broke a rule: tells the peer why, then the core.
+    pub(super) fn expel(&mut self, now: Instant, link: LinkId, code: ErrorCode, text: String) {
+        self.part(link, code, text);
+        self.settle(now);
+    }
+
+    /// As [`Node::expel`]; the core hears of it in the next turn of [`Node::settle`].
+    fn part(&mut self, link: LinkId, code: ErrorCode, text: String) {
+        let goodbye = Goodbye { code: code.to_wire(), text: text.clone(), retry_after_ms: 0 };
+        self.queue(link, Head::default(), &goodbye);
+        self.chain.push_back(Posted::LinkDown(link, LinkDown::Protocol(text)));
     }
 
     /// Answers a frame that the core does not see, if it wants an answer.
@@ -189,11 +215,12 @@ impl<C: Core> Node<C> {
             seen: 0,
         };
         let head = Head { route: header.route, ..Head::reply(header.correlation) };
-        self.send_own(now, link, head, &reply);
+        self.queue(link, head, &reply);
+        self.settle(now);
     }
 
-    /// Sends a message of the driver's own.
-    pub(super) fn send_own<M: Encode>(&mut self, now: Instant, link: LinkId, head: Head, message: &M) {
+    /// Queues a message of the driver's own.
+    fn queue<M: Encode>(&mut self, link: LinkId, head: Head, message: &M) {
         self.scratch.clear();
         if let Err(error) = self.encoder.append(&mut self.scratch, head, message) {
             debug_assert!(false, "the driver's own message cannot be sent: {error}");
@@ -201,7 +228,6 @@ impl<C: Core> Node<C> {
         }
         let failed = push(&self.shard, &self.links, link, &self.scratch);
         self.chain.extend(failed);
-        self.settle(now);
     }
 
     /// Carries out effects, and tells the core what comes of them, until nothing is left.
@@ -241,6 +267,7 @@ impl<C: Core> Node<C> {
                     let failed = push(&self.shard, &self.links, link, self.effects.frame(range));
                     self.chain.extend(failed);
                 }
+                Effect::Refused { link, kind, code } => self.refused(now, link, kind, code),
                 Effect::Dial { dial, addr } => (self.dial)(dial, addr),
                 // Down for the core from here on; what is queued goes out behind its back.
                 Effect::Close { link } => self.chain.push_back(Posted::LinkDown(link, LinkDown::Local)),
@@ -297,17 +324,19 @@ fn push<L>(
     let core_max = usize::try_from(hello.core_max).unwrap_or(usize::MAX);
     // Its extensions are beside the core, so this is not the byte; it is the difference to a peer with small memory.
     let too_long = frame.len() > core_max.saturating_add(HEADER_LEN).saturating_add(usize::from(u16::MAX));
-    let why = if too_long {
-        format!("a frame of {} bytes; {} takes {core_max} at most", frame.len(), hello.name)
+    let (cause, why) = if too_long {
+        let text = format!("a frame of {} bytes; {} takes {core_max} at most", frame.len(), hello.name);
+        (Cause::PeerLimit, text)
     } else if entry.carrier.push(frame) {
         return None;
     } else if matches!(entry.carrier, Carrier::Sibling(_)) {
         // A shard of this node is not cut off: what it could not take is lost, and asked for again.
-        shard.counters().bound_hits.add(1);
+        shard.causes().count(Cause::QueueFull);
         return None;
     } else {
-        format!("{} does not read as fast as this node sends; its queue is full", hello.name)
+        let text = format!("{} does not read as fast as this node sends; its queue is full", hello.name);
+        (Cause::QueueFull, text)
     };
-    shard.counters().bound_hits.add(1);
+    shard.causes().count(cause);
     Some(Posted::LinkDown(link, LinkDown::Protocol(why)))
 }

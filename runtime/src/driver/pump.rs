@@ -4,11 +4,12 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyperscale_codec::Role;
-use hyperscale_core::{Core, Event, Instant, LinkDown};
+use hyperscale_codec::{ErrorCode, Role};
+use hyperscale_core::{Core, Event, Instant};
 
 use super::node::Carrier;
-use super::{Driver, FEED_MAX, Posted};
+use super::{Driver, FEED_MAX};
+use crate::Cause;
 use crate::mailbox::Inbox;
 
 /// Posted events handled in one turn.
@@ -78,12 +79,19 @@ impl<C: Core + 'static> Driver<C> {
         }
     }
 
-    /// Takes buffers back from links that fell silent, and closes those silent for too long.
+    /// Takes buffers back from links that fell silent, and closes those silent, or stuck in a frame, for too long.
     pub(super) async fn sweep(self: Rc<Self>) {
         let mut late = Vec::new();
+        let mut last = self.shard.now();
         loop {
             self.shard.sleep(SWEEP).await;
             let now = self.shard.now();
+            // If it was this shard that stood still, its peers may have sent all the while.
+            let stood_still = now.since(last) >= SWEEP.saturating_mul(2);
+            last = now;
+            if stood_still {
+                continue;
+            }
             for (link, entry) in &self.node.borrow().links {
                 let Carrier::Socket(wire) = &entry.carrier else { continue };
                 let silent = now.since(wire.last_read.get());
@@ -92,13 +100,19 @@ impl<C: Core + 'static> Driver<C> {
                 }
                 // A client that follows a job has nothing to say.
                 let must_beat = entry.peer.hello.role != Role::Client && self.config.role != Role::Client;
-                if must_beat && self.config.limits.idle_timeout.is_some_and(|idle| silent >= idle) {
-                    late.push((*link, silent));
+                if wire.stuck_for(now) >= self.config.limits.frame_timeout {
+                    late.push((
+                        *link,
+                        Cause::FrameTimeout,
+                        "the rest of a frame did not come in time".to_owned(),
+                    ));
+                } else if must_beat && self.config.limits.idle_timeout.is_some_and(|idle| silent >= idle) {
+                    late.push((*link, Cause::Idle, format!("silent for {} ms", silent.as_millis())));
                 }
             }
-            for (link, silent) in late.drain(..) {
-                let why = format!("silent for {} ms", silent.as_millis());
-                self.post.push(Posted::LinkDown(link, LinkDown::Protocol(why)));
+            for (link, cause, why) in late.drain(..) {
+                self.shard.causes().count(cause);
+                self.enter(|node| node.expel(now, link, ErrorCode::DeadlineExceeded, why));
             }
         }
     }

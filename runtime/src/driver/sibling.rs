@@ -7,6 +7,7 @@ use hyperscale_codec::{RawFrame, ShardId, Verdict};
 use hyperscale_core::{Core, Event, LinkId, Peer};
 
 use super::node::{Carrier, LinkEntry};
+use super::strikes::Strikes;
 use super::{Driver, FEED_MAX, NodeHandle};
 use crate::mailbox::{Inbox, Receiver, Sender, mailbox};
 use crate::task::TaskKind;
@@ -72,14 +73,19 @@ impl<C: Core + 'static> NodeHandle<C> {
 
 impl<C: Core + 'static> Driver<C> {
     fn link_sibling(&self, shard: u16, crossings: Crossings) -> LinkId {
-        let mut hello = self.config.hello(&self.shard, Verdict::Welcome, String::new(), 0);
+        let mut hello = self.config.hello(&self.shard, Verdict::Welcome, String::new());
         hello.shard = ShardId(shard);
         let addr = self.config.listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
         let peer = Rc::new(Peer { addr, hello });
         let (link, now) = (self.new_link(), self.shard.now());
         let carrier = Carrier::Sibling(crossings);
         self.enter(|node| {
-            node.links.insert(link, LinkEntry { carrier, peer: Rc::clone(&peer), accepted: false });
+            node.links.insert(link, LinkEntry {
+                carrier,
+                peer: Rc::clone(&peer),
+                accepted: false,
+                strikes: Strikes::default(),
+            });
             self.shard.counters().links_open.add(1);
             node.deliver(now, Event::LinkUp { link, peer: &peer, dial: None });
         });

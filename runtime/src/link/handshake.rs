@@ -8,17 +8,35 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::{
-    Features, HELLO_LEN_MAX, HELLO_PREFIX, Hello, HelloError, NodeId, ProtocolVersion, Role, ShardId,
-    Verdict, hello_len,
+    Features, HELLO_LEN_MAX, HELLO_MAGIC, HELLO_PREFIX, Hello, HelloError, NodeId, ProtocolVersion, Role,
+    ShardId, Verdict, hello_len,
 };
-use hyperscale_core::DialError;
 use hyperscale_fleet::Identity;
 
+use super::strangers::{Stranger, TELLING};
 use crate::tcp::Stream;
-use crate::{LinkLimits, Shard, TimedOut, clock};
+use crate::{Cause, LinkLimits, Shard, TimedOut, clock};
 
 /// Requests one node takes at once on a link, as told in its Hello.
 const IN_FLIGHT_MAX: u16 = 1024;
+
+/// When a refused peer may come back.
+const RETRY_AFTER_MS: u32 = 1_000;
+/// When one may that is refused for what it is: nothing changes before somebody changes it.
+const RETRY_LATE_MS: u32 = 60_000;
+
+/// When a peer refused with this verdict may come back.
+pub(crate) const fn retry_after_ms(verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::MajorMismatch | Verdict::OtherFleet | Verdict::RoleNotAllowed => RETRY_LATE_MS,
+        Verdict::Welcome
+        | Verdict::TooManyConnections
+        | Verdict::Overloaded
+        | Verdict::Draining
+        | Verdict::DuplicateNode
+        | Verdict::Malformed => RETRY_AFTER_MS,
+    }
+}
 
 /// What a node is and allows; told in its Hello.
 #[derive(Debug, Clone)]
@@ -47,6 +65,8 @@ pub struct NodeConfig {
     pub ports: Vec<u16>,
     /// Where to listen, if at all; port 0 for a free one.
     pub listen: Option<SocketAddr>,
+    /// Where its HTTP endpoints are, if it has some; who asks for them at the frame port is told.
+    pub admin: Option<SocketAddr>,
     /// Bounds and deadlines.
     pub limits: LinkLimits,
 }
@@ -68,6 +88,7 @@ impl NodeConfig {
             shards: 1,
             ports: Vec::new(),
             listen: None,
+            admin: None,
             limits: LinkLimits::default(),
         }
     }
@@ -89,7 +110,7 @@ impl NodeConfig {
     }
 
     /// Our Hello on this shard.
-    pub(crate) fn hello(&self, shard: &Shard, verdict: Verdict, text: String, retry_after_ms: u32) -> Hello {
+    pub(crate) fn hello(&self, shard: &Shard, verdict: Verdict, text: String) -> Hello {
         let idle = self.limits.idle_timeout.map_or(0, |idle| idle.as_millis());
         Hello {
             verdict,
@@ -103,7 +124,7 @@ impl NodeConfig {
             boot: self.boot,
             core_max: self.limits.frame.core_max,
             idle_timeout_ms: u32::try_from(idle).unwrap_or(u32::MAX),
-            retry_after_ms,
+            retry_after_ms: if verdict == Verdict::Welcome { 0 } else { retry_after_ms(verdict) },
             node_version: self.node_version.clone(),
             fleet: self.fleet.clone(),
             text,
@@ -136,34 +157,31 @@ impl NodeConfig {
         None
     }
 
-    /// Whether the acceptor's answer lets us talk.
-    pub(crate) fn check_answer(&self, addr: SocketAddr, answer: &Hello) -> Result<(), DialError> {
-        if answer.verdict != Verdict::Welcome {
-            let (verdict, text) = (answer.verdict as u8, printable(&answer.text));
-            return Err(DialError::Refused { addr, verdict, text, retry_after_ms: answer.retry_after_ms });
-        }
-        // Which roles we let in says nothing about those we go to.
+    /// Why the acceptor's answer does not let us talk.
+    pub(crate) fn check_answer(&self, answer: &Hello) -> Option<Refused> {
         let (version, fleet) = (answer.version, &answer.fleet);
-        if !self.version.is_compatible_with(version) {
-            let text = format!("it speaks {version}, this node {}", self.version);
-            return Err(DialError::Refused {
-                addr,
-                verdict: Verdict::MajorMismatch as u8,
-                text,
-                retry_after_ms: 0,
-            });
-        }
-        if self.fleet != *fleet {
-            let text = format!("it is of fleet {fleet:?}, this node of {:?}", self.fleet);
-            return Err(DialError::Refused {
-                addr,
-                verdict: Verdict::OtherFleet as u8,
-                text,
-                retry_after_ms: 0,
-            });
-        }
-        Ok(())
+        let (verdict, text) = if answer.verdict != Verdict::Welcome {
+            (answer.verdict, printable(&answer.text))
+        } else if !self.version.is_compatible_with(version) {
+            (Verdict::MajorMismatch, format!("it speaks {version}, this node {}", self.version))
+        } else if self.fleet != *fleet {
+            (Verdict::OtherFleet, format!("it is of fleet {fleet:?}, this node of {:?}", self.fleet))
+        } else {
+            // Which roles we let in says nothing about those we go to.
+            return None;
+        };
+        // What the peer tells counts, but of some verdicts we know how long they last at least.
+        let least = if retry_after_ms(verdict) == RETRY_LATE_MS { RETRY_LATE_MS } else { 0 };
+        Some(Refused { verdict, text, retry_after_ms: answer.retry_after_ms.max(least) })
     }
+}
+
+/// The end of a dial that was answered.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) verdict: Verdict,
+    pub(crate) text: String,
+    pub(crate) retry_after_ms: u32,
 }
 
 /// Why a handshake came to nothing.
@@ -173,23 +191,63 @@ pub(crate) enum HandshakeError {
     Io(#[from] io::Error),
     #[error("{0}")]
     Hello(#[from] HelloError),
+    #[error("an HTTP request on a frame port")]
+    Http,
+    #[error("it speaks TLS; this port does not")]
+    Tls,
     #[error("no complete greeting: {0}")]
     TimedOut(#[from] TimedOut),
 }
 
-/// Reads a Hello, and not a byte more.
+impl HandshakeError {
+    pub(crate) const fn cause(&self) -> Cause {
+        match self {
+            Self::Io(_) => Cause::HelloCut,
+            Self::Hello(error) => Cause::of_hello(error),
+            Self::Http => Cause::HttpOnFramePort,
+            Self::Tls => Cause::TlsOnPlainPort,
+            Self::TimedOut(_) => Cause::HelloTimeout,
+        }
+    }
+}
+
+/// Reads a Hello, and not a byte more; of anything else, only enough to know it.
 pub(crate) async fn read(shard: &Shard, stream: &Stream, time: Duration) -> Result<Hello, HandshakeError> {
     let reading = async {
         let mut bytes = [0; HELLO_LEN_MAX];
-        let mut prefix = [0; HELLO_PREFIX];
-        stream.read_exact(&mut prefix).await?;
-        let len = hello_len(&prefix)?;
-        let (head, rest) = bytes.split_at_mut(HELLO_PREFIX);
-        head.copy_from_slice(&prefix);
-        stream.read_exact(rest.get_mut(..len.saturating_sub(HELLO_PREFIX)).unwrap_or_default()).await?;
-        Ok(Hello::decode(bytes.get(..len).unwrap_or_default())?)
+        let mut held = 0_usize;
+        loop {
+            let want = wanted(bytes.get(..held).unwrap_or_default())?;
+            if held >= want {
+                return Ok(Hello::decode(bytes.get(..held).unwrap_or_default())?);
+            }
+            let n = stream.read(bytes.get_mut(held..want).unwrap_or_default()).await?;
+            if n == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            held = held.saturating_add(n);
+        }
     };
     shard.timeout(time, reading).await?
+}
+
+/// How many bytes a Hello has that begins so, as far as can be told; or what this is instead.
+fn wanted(held: &[u8]) -> Result<usize, HandshakeError> {
+    let Some(first) = held.first_chunk::<TELLING>() else { return Ok(HELLO_PREFIX) };
+    match Stranger::of(*first) {
+        Some(Stranger::Http) => return Err(HandshakeError::Http),
+        Some(Stranger::Tls) => return Err(HandshakeError::Tls),
+        None => {}
+    }
+    if held.iter().zip(&HELLO_MAGIC).any(|(got, want)| got != want) {
+        let mut magic = [0; HELLO_MAGIC.len()];
+        magic.iter_mut().zip(held).for_each(|(to, from)| *to = *from);
+        return Err(HelloError::Magic(magic).into());
+    }
+    match held.first_chunk::<HELLO_PREFIX>() {
+        Some(prefix) => Ok(hello_len(prefix)?),
+        None => Ok(HELLO_PREFIX),
+    }
 }
 
 pub(crate) async fn write(
@@ -198,9 +256,22 @@ pub(crate) async fn write(
     hello: &Hello,
     time: Duration,
 ) -> Result<(), HandshakeError> {
+    write_bytes(shard, stream, &encoded(hello), time).await
+}
+
+pub(crate) fn encoded(hello: &Hello) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HELLO_LEN_MAX);
     hello.encode(&mut bytes);
-    Ok(shard.timeout(time, stream.write_all(&bytes)).await??)
+    bytes
+}
+
+pub(crate) async fn write_bytes(
+    shard: &Shard,
+    stream: &Stream,
+    bytes: &[u8],
+    time: Duration,
+) -> Result<(), HandshakeError> {
+    Ok(shard.timeout(time, stream.write_all(bytes)).await??)
 }
 
 /// A peer's words without what could confuse a terminal.

@@ -3,6 +3,7 @@
 
 pub(crate) mod handshake;
 mod queue;
+pub(crate) mod strangers;
 mod wire;
 
 pub(crate) use queue::SendQueue;
@@ -29,6 +30,8 @@ pub struct LinkLimits {
     pub greeting_timeout: Duration,
     /// From our greeting to the acceptor's answer.
     pub answer_timeout: Duration,
+    /// For a frame that was begun, each 64 KiB of it.
+    pub frame_timeout: Duration,
     /// A link that is silent for so long is closed; `None` leaves it to TCP to notice a dead peer.
     pub idle_timeout: Option<Duration>,
     /// For queued bytes to go when a link or the node is closed.
@@ -45,6 +48,7 @@ impl Default for LinkLimits {
             connect_timeout: Duration::from_secs(5),
             greeting_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
+            frame_timeout: Duration::from_secs(5),
             idle_timeout: None,
             flush_timeout: Duration::from_secs(2),
         }

@@ -15,10 +15,12 @@ use hyperscale_core::{Instant, LinkDown};
 
 use super::SendQueue;
 use crate::tcp::Stream;
-use crate::{Shard, clock};
+use crate::{Cause, Shard, clock};
 
 /// Frames handled between two looks at whether other tasks are due, and for one read of the clock.
 const BATCH: usize = 64;
+/// So much of a frame must come within its timeout, or all of it: a long frame on a slow line is no attack.
+const STRIDE: usize = 64 << 10;
 
 /// What a link reads.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct Wire {
     pub(crate) queue: SendQueue,
     reader: RefCell<FrameReader>,
     pub(crate) last_read: Cell<Instant>,
+    /// Since when a frame lacks its rest, and what of it came since.
+    begun: Cell<Option<(Instant, usize)>>,
     /// A write was begun: if its wait is dropped, what follows would be out of step.
     writing: Cell<bool>,
 }
@@ -47,25 +51,30 @@ impl Wire {
             queue: SendQueue::new(queue_max),
             reader: RefCell::default(),
             last_read: Cell::new(clock::now()),
+            begun: Cell::new(None),
             writing: Cell::new(false),
         })
     }
 
     /// Carries both directions until one ends, or until `flush` after the queue was closed. `sink` takes what is
     /// read, in order.
+    ///
+    /// # Errors
+    /// What the peer sent that voids the connection.
     pub(crate) async fn run(
         &self,
         shard: &Shard,
         limits: &Limits,
         flush: Duration,
         sink: impl FnMut(Instant, Incoming<'_>),
-    ) -> LinkDown {
+    ) -> Result<LinkDown, FrameError> {
         let cut_off = async {
             self.queue.closing().await;
             shard.sleep(flush).await;
-            LinkDown::Local
+            Ok(LinkDown::Local)
         };
-        let both = futures_lite::future::or(self.read(shard, limits, sink), self.write());
+        let write = async { Ok(self.write().await) };
+        let both = futures_lite::future::or(self.read(shard, limits, sink), write);
         futures_lite::future::or(both, cut_off).await
     }
 
@@ -74,28 +83,50 @@ impl Wire {
         shard: &Shard,
         limits: &Limits,
         mut sink: impl FnMut(Instant, Incoming<'_>),
-    ) -> LinkDown {
+    ) -> Result<LinkDown, FrameError> {
         loop {
             match self.fill().await {
                 Ok(0) if self.reader.borrow().is_mid_frame() => {
-                    return LinkDown::Io(
-                        "the peer closed the connection in the middle of a frame".to_owned(),
-                    );
+                    shard.causes().count(Cause::FrameCut);
+                    let why = "the peer closed the connection in the middle of a frame";
+                    return Ok(LinkDown::Io(why.to_owned()));
                 }
-                Ok(0) => return LinkDown::Closed,
-                Ok(_) => {}
-                Err(error) => return LinkDown::Io(format!("reading from {}: {error}", self.stream.peer())),
+                Ok(0) => return Ok(LinkDown::Closed),
+                Ok(n) => self.came(n),
+                Err(error) => {
+                    return Ok(LinkDown::Io(format!("reading from {}: {error}", self.stream.peer())));
+                }
             }
             loop {
                 let now = clock::now();
                 self.last_read.set(now);
-                match self.batch(now, limits, &mut sink) {
-                    Ok(true) => shard.yield_if_needed().await,
-                    Ok(false) => break,
-                    Err(error) => return LinkDown::Protocol(error.to_string()),
+                if !self.batch(now, limits, &mut sink)? {
+                    self.pause(now);
+                    break;
                 }
+                shard.yield_if_needed().await;
             }
         }
+    }
+
+    /// `n` bytes came, which may be the rest of a frame.
+    fn came(&self, n: usize) {
+        let begun = self.begun.get().map(|(since, came)| (since, came.saturating_add(n)));
+        self.begun.set(begun.filter(|(_, came)| *came < STRIDE));
+    }
+
+    /// All that came was handed out; more may be wanted of a frame that was begun.
+    fn pause(&self, now: Instant) {
+        if !self.reader.borrow().is_mid_frame() {
+            self.begun.set(None);
+        } else if self.begun.get().is_none() {
+            self.begun.set(Some((now, 0)));
+        }
+    }
+
+    /// For how long a frame that was begun has made no progress.
+    pub(crate) fn stuck_for(&self, now: Instant) -> Duration {
+        self.begun.get().map_or(Duration::ZERO, |(since, _)| now.since(since))
     }
 
     /// One read into the receive buffer.
@@ -119,10 +150,14 @@ impl Wire {
         let mut reader = self.reader.borrow_mut();
         for _ in 0..BATCH {
             match reader.next(limits) {
-                Ok(Some(frame)) => sink(now, Incoming::Frame(frame)),
+                Ok(Some(frame)) => {
+                    self.begun.set(None);
+                    sink(now, Incoming::Frame(frame));
+                }
                 Ok(None) => return Ok(false),
                 Err(error) => match error {
                     FrameError::TooLongForKind { header, .. } => {
+                        self.begun.set(None);
                         sink(now, Incoming::Oversized(header, error))
                     }
                     FrameError::Magic(_)

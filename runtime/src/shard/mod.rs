@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use glommio::{Latency, Shares, TaskQueueHandle, executor};
 
+use crate::causes::Causes;
 use crate::counters::Counters;
 use crate::notify::Latch;
 use crate::stop::{Stop, StopReason};
@@ -50,6 +51,7 @@ struct Inner {
     stop: Stop,
     stopping: Latch,
     counters: Arc<Counters>,
+    causes: Arc<Causes>,
     exits: Exits,
 }
 
@@ -74,12 +76,19 @@ impl Exits {
 
 impl Shard {
     /// Called inside the executor.
-    fn new(id: u16, count: u16, stop: Stop, counters: Arc<Counters>, exits: Exits) -> Self {
+    fn new(
+        id: u16,
+        count: u16,
+        stop: Stop,
+        counters: Arc<Counters>,
+        causes: Arc<Causes>,
+        exits: Exits,
+    ) -> Self {
         let control = Latency::Matters(Duration::from_millis(1));
         let control = executor().create_task_queue(Shares::Static(1000), control, "control");
         let data = executor().create_task_queue(Shares::Static(200), Latency::NotImportant, "data");
         let (tasks, stopping) = (Rc::default(), Latch::default());
-        Self(Rc::new(Inner { id, count, control, data, tasks, stop, stopping, counters, exits }))
+        Self(Rc::new(Inner { id, count, control, data, tasks, stop, stopping, counters, causes, exits }))
     }
 
     /// Its number in the node, from 0.
@@ -98,6 +107,12 @@ impl Shard {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// What the node turned away, by cause; of all its shards.
+    #[must_use]
+    pub fn causes(&self) -> &Arc<Causes> {
+        &self.0.causes
     }
 
     /// The node's stop.

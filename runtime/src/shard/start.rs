@@ -10,6 +10,7 @@ use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, PoolPlacement};
 
 use super::supervise::{Heart, Shards, Watchdog};
 use super::{Exits, Placement, Shard, ShardOptions, StartError};
+use crate::causes::Causes;
 use crate::counters::Counters;
 use crate::preflight;
 use crate::stop::{Notice, Stop, StopReason};
@@ -33,6 +34,7 @@ where
     let (notices, heard) = mpsc::channel();
     let stop = Stop::new(options.len(), notices.clone());
     let body = Arc::new(body);
+    let causes = Arc::<Causes>::default();
     let mut starting: Vec<Starting<T>> = Vec::with_capacity(options.len());
     let mut failed = None;
     for (id, options) in (0..count).zip(options) {
@@ -42,6 +44,7 @@ where
             options: options.clone(),
             stop: stop.clone(),
             counters: Arc::default(),
+            causes: Arc::clone(&causes),
             heart: Arc::default(),
             notices: notices.clone(),
         };
@@ -82,7 +85,7 @@ where
     }
     let counters = starting.iter().map(|shard| Arc::clone(&shard.counters)).collect();
     let threads = starting.into_iter().map(|shard| shard.thread).collect();
-    Ok(Shards { threads, counters, stop, progress })
+    Ok(Shards { threads, counters, causes, stop, progress })
 }
 
 fn check(options: &[ShardOptions]) -> Result<(), StartError> {
@@ -119,6 +122,7 @@ struct Seat {
     options: ShardOptions,
     stop: Stop,
     counters: Arc<Counters>,
+    causes: Arc<Causes>,
     heart: Arc<Heart>,
     notices: mpsc::Sender<Notice>,
 }
@@ -155,10 +159,10 @@ impl Seat {
         F: Fn(Shard) -> Fut,
         Fut: Future<Output = T> + 'static,
     {
-        let Self { id, count, stop, counters, heart, notices, .. } = self;
+        let Self { id, count, stop, counters, causes, heart, notices, .. } = self;
         let exits = Exits::default();
         let root = async {
-            let shard = Shard::new(id, count, stop.clone(), counters, exits.clone());
+            let shard = Shard::new(id, count, stop.clone(), counters, causes, exits.clone());
             shard.spawn("stop", TaskKind::Service, shard.clone().watch_stop());
             shard.spawn("heartbeat", TaskKind::Service, heart.beat(shard.clone()));
             let ended = AssertUnwindSafe(async { body(shard.clone()).await }).catch_unwind().await;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::Shard;
 use crate::bell::Bell;
+use crate::causes::Causes;
 use crate::clock;
 use crate::counters::{CounterValues, Counters};
 use crate::stop::{Notice, Stop, StopReason};
@@ -48,6 +49,7 @@ pub enum NodeError {
 pub struct Shards<T> {
     pub(super) threads: Vec<JoinHandle<Option<T>>>,
     pub(super) counters: Vec<Arc<Counters>>,
+    pub(super) causes: Arc<Causes>,
     pub(super) stop: Stop,
     pub(super) progress: mpsc::Receiver<Progress>,
 }
@@ -63,6 +65,12 @@ impl<T> Shards<T> {
     #[must_use]
     pub fn counters(&self) -> CounterValues {
         self.counters.iter().map(|shard| shard.values()).fold(CounterValues::default(), CounterValues::and)
+    }
+
+    /// What the node turned away, by cause.
+    #[must_use]
+    pub const fn causes(&self) -> &Arc<Causes> {
+        &self.causes
     }
 
     /// Waits until every shard has ended by itself or by a stop, at most `drain` after a stop was requested; gives

@@ -16,7 +16,7 @@ use hyperscale_core::Instant;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Stream;
-use crate::{Shard, clock};
+use crate::{Cause, Shard, clock};
 
 /// Connections the kernel keeps for us until we accept them.
 const BACKLOG: i32 = 1024;
@@ -163,7 +163,7 @@ impl Listener {
             let listener = unsafe { BorrowedFd::borrow_raw(self.fd) };
             let turned_away = SockRef::from(&listener).accept();
             if turned_away.is_ok() {
-                self.shard.counters().refused.add(1);
+                self.shard.causes().count(Cause::NoDescriptor);
             }
         }
         let again = spare();

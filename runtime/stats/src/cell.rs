@@ -86,7 +86,7 @@ impl Cell {
     pub(crate) fn add_status(&mut self, code: u16, n: u64) {
         let slot = code.checked_sub(STATUS_FIRST).and_then(|i| self.statuses.get_mut(usize::from(i)));
         if let Some(count) = slot {
-            *count += n;
+            *count = count.saturating_add(n);
         }
     }
 
@@ -94,7 +94,7 @@ impl Cell {
         // A kind of a newer minor counts as the careful one, so that the sum over kinds stays `errors`.
         let known = ErrorKind::from_wire(number).to_wire();
         if let Some(count) = self.error_kinds.get_mut(usize::from(known)) {
-            *count += n;
+            *count = count.saturating_add(n);
         }
     }
 
@@ -125,27 +125,27 @@ impl Cell {
             && self.connect.is_empty()
     }
 
-    /// Adds what another cell recorded.
+    /// Adds what another cell recorded. Saturates: a peer may tell any count, and none that is true comes near.
     pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.errors += other.errors;
-        self.cancelled += other.cancelled;
-        self.dropped += other.dropped;
-        self.due += other.due;
-        self.started += other.started;
-        self.late += other.late;
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-        self.in_flight += other.in_flight;
+        self.count = self.count.saturating_add(other.count);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.cancelled = self.cancelled.saturating_add(other.cancelled);
+        self.dropped = self.dropped.saturating_add(other.dropped);
+        self.due = self.due.saturating_add(other.due);
+        self.started = self.started.saturating_add(other.started);
+        self.late = self.late.saturating_add(other.late);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        self.in_flight = self.in_flight.saturating_add(other.in_flight);
         self.latency.merge(&other.latency);
         self.service.merge(&other.service);
         self.lateness.merge(&other.lateness);
         self.connect.merge(&other.connect);
         for (mine, theirs) in self.statuses.iter_mut().zip(&other.statuses) {
-            *mine += theirs;
+            *mine = mine.saturating_add(*theirs);
         }
         for (mine, theirs) in self.error_kinds.iter_mut().zip(&other.error_kinds) {
-            *mine += theirs;
+            *mine = mine.saturating_add(*theirs);
         }
     }
 

@@ -262,7 +262,7 @@ impl Totals {
     #[must_use]
     pub fn requests_of(&self, worker: NodeId) -> u64 {
         let rows = self.rows.iter().filter(|(source, _)| source.worker == worker);
-        rows.flat_map(|(_, row)| row.cells.steps()).map(|cell| cell.count).sum()
+        rows.flat_map(|(_, row)| row.cells.steps()).map(|cell| cell.count).fold(0, u64::saturating_add)
     }
 }
 

@@ -66,13 +66,13 @@ impl<K: Ord + Copy> WindowMerge<K> {
     /// [`MergeError`]; rows before the refused one were added: a view may be wrong where a sender is.
     pub fn take(&mut self, sender: K, columns: &ArchivedStatsColumns) -> Result<(), MergeError> {
         let (from, to) = (columns.k_from.to_native(), columns.k_to.to_native());
-        let mut in_flight = 0;
+        let mut in_flight = 0_u64;
         for (row, workflow, step) in all_cells(columns) {
             let missing = MergeError::NoSuchRow { workflow: workflow.0, step: step.0 };
             let cells = usize::try_from(workflow.0).ok().and_then(|at| self.cells.get_mut(at));
             let cell = cells.and_then(|cells| cells.cell_mut(step)).ok_or(missing)?;
             merge_cell(columns, row, cell)?;
-            in_flight += std::mem::take(&mut cell.in_flight);
+            in_flight = in_flight.saturating_add(std::mem::take(&mut cell.in_flight));
         }
         self.from = Some(self.from.map_or(from, |first| first.min(from)));
         self.to = self.to.max(to);
@@ -101,7 +101,7 @@ impl<K: Ord + Copy> WindowMerge<K> {
     /// Requests in flight over all senders, as last told.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.senders.values().map(|told| told.in_flight).sum()
+        self.senders.values().map(|told| told.in_flight).fold(0, u64::saturating_add)
     }
 
     /// Shows what waits to `pass`, then empties it.

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use hyperscale_runtime::tcp::bind;
-use hyperscale_runtime::{preflight, start};
+use hyperscale_runtime::{Cause, preflight, start};
 
 use crate::support::*;
 
@@ -64,7 +64,7 @@ fn out_of_descriptors_does_not_spin() {
         limit_files(before);
         let allowed = u64::try_from(rested.as_millis() / 50).unwrap() + 1;
         assert!((1..=allowed).contains(&failures), "{failures} failures in {rested:?}");
-        assert_eq!(shard.counters().refused.get(), failures);
+        assert_eq!(shard.causes().get(Cause::NoDescriptor), failures);
         // With room again, callers get in.
         let accepted = shard.timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
         let turned_away = &mut callers[0];

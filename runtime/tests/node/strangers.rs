@@ -4,14 +4,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use hyperscale_codec::messages::{ErrorReply, Goodbye};
-use hyperscale_codec::{
-    ErrorCode, Flags, FrameReader, Header, Hello, Kind, Limits, NodeId, ProtocolVersion, Role, ShardId,
-    Verdict,
-};
+use hyperscale_codec::{ErrorCode, Flags, Kind, ProtocolVersion, Role, Verdict};
 use hyperscale_core::{DialError, LinkDown};
-use hyperscale_runtime::{NodeConfig, NodeHandle, Shard};
+use hyperscale_runtime::NodeConfig;
 
+use crate::raw::{Raw, counted, header, with_gate};
 use crate::support::*;
 use crate::{link, node};
 
@@ -27,7 +24,7 @@ fn dial(from: NodeConfig, to: NodeConfig) -> Result<(), DialError> {
             until(&shard, || manager.with_core(over)).await;
             let failed = manager.with_core(|core| core.failed.first().cloned());
             assert_eq!(gate.with_core(|core| core.up.is_empty()), failed.is_some());
-            assert_eq!(shard.counters().refused.get(), u64::from(failed.is_some()));
+            assert_eq!(counted(&shard).len(), usize::from(failed.is_some()), "{:?}", counted(&shard));
             manager.stop().await;
             gate.stop().await;
             failed.map_or(Ok(()), Err)
@@ -47,6 +44,12 @@ fn nodes_of_two_fleets_or_majors_do_not_talk_and_say_why() {
     assert_eq!(dial(manager.clone(), listening(Role::Gate, 1)), Ok(()));
 
     let other = NodeConfig { fleet: "staging".to_owned(), ..manager.clone() };
+    // Nothing changes there before somebody changes it.
+    let wait = |result| match result {
+        Err(DialError::Refused { retry_after_ms, .. }) => retry_after_ms,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(wait(dial(other.clone(), listening(Role::Gate, 1))), 60_000);
     let text = r#"this node is of fleet "default", peer manager-2 of "staging""#.to_owned();
     assert_eq!(refused(dial(other, listening(Role::Gate, 1))), (Verdict::OtherFleet as u8, text));
 
@@ -82,6 +85,9 @@ fn a_later_start_of_a_node_replaces_the_earlier_and_not_the_reverse() {
         link(&shard, &second, &gate).await;
         first.local().send(Order::Dial(gate.addr().unwrap())).unwrap();
         until(&shard, || first.with_core(|core| !core.failed.is_empty())).await;
+        let refused = first.with_core(|core| core.failed[0].clone());
+        assert!(matches!(refused, DialError::Refused { verdict: 7, .. }), "{refused:?}");
+        assert_eq!(counted(&shard), [("duplicate_node", 1)]);
         assert_eq!(gate.links(), 2);
         for node in [first, second, gate] {
             node.stop().await;
@@ -124,119 +130,6 @@ fn dials_that_come_to_nothing_say_what_was_there() {
     assert!(failed.contains("not done within 50ms"), "{failed}");
 }
 
-/// A client by hand: greeted and welcomed, then free to send anything.
-struct Raw {
-    stream: TcpStream,
-    reader: FrameReader,
-}
-
-impl Raw {
-    fn connect(addr: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(addr).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let hello = Hello {
-            verdict: Verdict::Welcome,
-            role: Role::Client,
-            version: ProtocolVersion::CURRENT,
-            shards: 1,
-            shard: ShardId(0),
-            in_flight_max: 1,
-            features: ProtocolVersion::CURRENT.features(),
-            node: NodeId(99),
-            boot: 1,
-            core_max: 4 << 20,
-            idle_timeout_ms: 0,
-            retry_after_ms: 0,
-            node_version: String::new(),
-            fleet: "default".to_owned(),
-            text: String::new(),
-            name: "raw".to_owned(),
-            ports: Vec::new(),
-            swim_port: 0,
-            oob_port: 0,
-        };
-        let mut bytes = Vec::new();
-        hello.encode(&mut bytes);
-        // In two pieces, as a network may deliver it.
-        let (first, second) = bytes.split_at(7);
-        stream.write_all(first).unwrap();
-        stream.write_all(second).unwrap();
-        let mut answer = vec![0; 10];
-        stream.read_exact(&mut answer).unwrap();
-        answer.resize(usize::from(u16::from_le_bytes([answer[8], answer[9]])), 0);
-        stream.read_exact(&mut answer[10..]).unwrap();
-        assert_eq!(Hello::decode(&answer).unwrap().verdict, Verdict::Welcome);
-        Self { stream, reader: FrameReader::new() }
-    }
-
-    fn send(&mut self, header: Header, body: &[u8]) {
-        self.stream.write_all(&header.encode()).unwrap();
-        self.stream.write_all(body).unwrap();
-    }
-
-    /// The next frame's correlation and error code.
-    fn reply(&mut self) -> (u32, u16) {
-        loop {
-            if let Some(frame) = self.reader.next(&Limits::default()).unwrap() {
-                let mut scratch = Vec::new();
-                return match frame.kind() {
-                    Some(Kind::ErrorReply) => {
-                        let reply = frame.to_owned::<ErrorReply>(&mut scratch).unwrap();
-                        (frame.header.correlation, reply.code)
-                    }
-                    Some(Kind::Goodbye) => (0, frame.to_owned::<Goodbye>(&mut scratch).unwrap().code),
-                    other => panic!("{other:?}"),
-                };
-            }
-            let n = self.stream.read(self.reader.space()).unwrap();
-            assert_ne!(n, 0, "the connection ended");
-            self.reader.filled(n);
-        }
-    }
-
-    fn ended(&mut self) -> bool {
-        matches!(self.stream.read(&mut [0; 16]), Ok(0))
-    }
-}
-
-fn header(kind: u16, flags: Flags, correlation: u32, body: &[u8]) -> Header {
-    Header {
-        major: 1,
-        minor: 9,
-        kind,
-        flags,
-        root_len: 16,
-        core_len: u32::try_from(body.len()).unwrap(),
-        ext_len: 0,
-        shard: ShardId::ANY,
-        correlation,
-        route: 0,
-        // The checksum of 16 zero bytes, which is what the frames here carry.
-        body_crc: 0xecbb_4b55,
-    }
-}
-
-/// Runs a gate, and `body` as its client on a blocking thread.
-fn with_gate<T: Send + 'static>(
-    limits: impl Fn(&mut NodeConfig) + Send + Sync + 'static,
-    body: impl Fn(SocketAddr) -> T + Send + Sync + Clone + 'static,
-    look: impl Fn(&Shard, &NodeHandle<Scribe>) + Send + Sync + Copy + 'static,
-) -> T {
-    let mut config = listening(Role::Gate, 1);
-    limits(&mut config);
-    run_one(move |shard| {
-        let (config, body) = (config.clone(), body.clone());
-        async move {
-            let gate = node(&shard, config, Scribe::default());
-            let addr = gate.addr().unwrap();
-            let result = shard.blocking(move || body(addr)).await.unwrap();
-            look(&shard, &gate);
-            gate.stop().await;
-            result
-        }
-    })
-}
-
 #[test]
 fn an_unknown_kind_is_skipped_or_answered_and_the_link_goes_on() {
     let _watch = watch("an_unknown_kind_is_skipped_or_answered_and_the_link_goes_on");
@@ -254,7 +147,7 @@ fn an_unknown_kind_is_skipped_or_answered_and_the_link_goes_on() {
             [raw.reply(), raw.reply()]
         },
         |shard, gate| {
-            assert_eq!(shard.counters().unsupported_frames.get(), 4);
+            assert_eq!(counted(shard), [("kind_unknown_critical", 3), ("kind_forbidden", 1)]);
             gate.with_core(|core| assert!(core.heard.is_empty() && core.codes.is_empty()));
         },
     );
@@ -273,7 +166,9 @@ fn a_frame_too_long_for_its_kind_is_skipped_and_the_link_goes_on() {
             raw.send(header(0x3fff, Flags::WANTS_REPLY, 6, &short), &short);
             [raw.reply(), raw.reply()]
         },
-        |shard, _gate| assert_eq!(shard.counters().oversized_frames.get(), 1),
+        |shard, _gate| {
+            assert_eq!(counted(shard), [("frame_too_long_for_kind", 1), ("kind_unknown_critical", 1)]);
+        },
     );
     assert_eq!(replies, [(5, ErrorCode::TooLarge.to_wire()), (6, ErrorCode::Unsupported.to_wire())]);
 }
@@ -318,7 +213,7 @@ fn a_caller_that_does_not_greet_is_cut_off() {
             let _third = Raw::connect(addr);
             (turned_away, cut_off)
         },
-        |shard, _gate| assert_eq!(shard.counters().refused.get(), 2),
+        |shard, _gate| assert_eq!(counted(shard), [("hello_timeout", 1), ("handshakes_full", 1)]),
     );
     assert_eq!(ended, (true, true));
 }
@@ -345,7 +240,7 @@ fn a_peer_that_does_not_read_is_cut_off() {
         }
         let why = gate.with_core(|core| core.down[0].1.to_string());
         assert_eq!(why, "raw does not read as fast as this node sends; its queue is full");
-        assert_eq!(shard.counters().bound_hits.get(), 1);
+        assert_eq!(counted(&shard), [("queue_full", 1)]);
         gate.stop().await;
         drop(raw);
     });
@@ -368,6 +263,7 @@ fn a_dead_connection_in_the_middle_of_a_frame_is_told() {
         until(&shard, || gate.with_core(|core| !core.down.is_empty())).await;
         let why = gate.with_core(|core| core.down[0].1.to_string());
         assert_eq!(why, "the peer closed the connection in the middle of a frame");
+        assert_eq!(counted(&shard), [("frame_cut", 1)]);
         gate.stop().await;
     });
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{ErrorReply, Goodbye, JobFinalResultAck};
-use hyperscale_codec::{Head, NodeId, Role};
+use hyperscale_codec::{DecodeError, Head, Kind, NodeId, RawFrame, Role};
 use hyperscale_core::{Core, DialError, DialId, Effects, Event, Instant, LinkDown, LinkId};
 use hyperscale_runtime::{
     LinkLimits, NodeConfig, NodeError, Shard, ShardOptions, StopReason, clock, mailbox, start,
@@ -122,6 +122,8 @@ pub struct Scribe {
     pub failed: Vec<DialError>,
     pub heard: Vec<(LinkId, String)>,
     pub codes: Vec<u16>,
+    /// Kinds nobody here knows.
+    pub strange: Vec<u16>,
     pub timers: Vec<Instant>,
     pub deadline: Option<Instant>,
     /// Answer every word with the same.
@@ -163,13 +165,8 @@ impl Core for Scribe {
                 self.deadline = None;
             }
             Event::Frame { link, frame } => {
-                if let Ok(word) = frame.to_owned::<Goodbye>(&mut self.scratch) {
-                    if self.echo {
-                        effects.send(link, Head::reply(frame.header.correlation), &word);
-                    }
-                    self.heard.push((link, word.text));
-                } else if let Ok(error) = frame.to_owned::<ErrorReply>(&mut self.scratch) {
-                    self.codes.push(error.code);
+                if let Err(error) = self.hear(link, &frame, effects) {
+                    effects.refuse(link, &frame, error.code(), error.to_string());
                 }
             }
             Event::Local(order) => self.obey(order, effects),
@@ -182,6 +179,30 @@ impl Core for Scribe {
 }
 
 impl Scribe {
+    fn hear(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        effects: &mut Effects<Asked>,
+    ) -> Result<(), DecodeError> {
+        match frame.kind() {
+            Some(Kind::Goodbye) => {
+                let word = frame.to_owned::<Goodbye>(&mut self.scratch)?;
+                if self.echo {
+                    effects.send(link, Head::reply(frame.header.correlation), &word);
+                }
+                self.heard.push((link, word.text));
+            }
+            Some(Kind::ErrorReply) => self.codes.push(frame.to_owned::<ErrorReply>(&mut self.scratch)?.code),
+            Some(_) => {}
+            None => {
+                self.strange.push(frame.header.kind);
+                effects.refuse_unknown(link, frame);
+            }
+        }
+        Ok(())
+    }
+
     fn obey(&mut self, order: Order, effects: &mut Effects<Asked>) {
         match order {
             Order::Dial(addr) => effects.dial(DialId(1), addr),
