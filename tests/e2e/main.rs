@@ -9,6 +9,7 @@
     reason = "tests: a plain blocking server and process are what is wanted here"
 )]
 
+mod connections;
 mod server;
 
 use std::path::Path;
