@@ -12,6 +12,7 @@
 
 mod awkward;
 mod bad_input;
+mod connections;
 mod counts;
 mod endings;
 mod nginx;

@@ -80,12 +80,10 @@ impl<C: Core + 'static> Driver<C> {
         let (link, now) = (self.new_link(), self.shard.now());
         let carrier = Carrier::Sibling(crossings);
         self.enter(|node| {
-            node.links.insert(link, LinkEntry {
-                carrier,
-                peer: Rc::clone(&peer),
-                accepted: false,
-                strikes: Strikes::default(),
-            });
+            node.links.insert(
+                link,
+                LinkEntry { carrier, peer: Rc::clone(&peer), accepted: false, strikes: Strikes::default() },
+            );
             self.shard.counters().links_open.add(1);
             node.deliver(now, Event::LinkUp { link, peer: &peer, dial: None });
         });

@@ -35,6 +35,8 @@ pub(super) struct Ring {
     io: RingIo,
     buffers: Option<Buffers>,
     taken: Vec<Completion>,
+    /// Completions of handshakes.
+    made: Vec<Completion>,
     due: Vec<(ConnId, ConnError)>,
 }
 
@@ -191,7 +193,7 @@ impl Ring {
             now: clock::now(),
             due: Vec::new(),
         };
-        Ok(Self { io, buffers: Some(buffers), taken: Vec::new(), due: Vec::new() })
+        Ok(Self { io, buffers: Some(buffers), taken: Vec::new(), made: Vec::new(), due: Vec::new() })
     }
 
     fn on_completion<H: LoadHandler>(&mut self, handler: &mut H, completion: Completion) {
@@ -271,6 +273,41 @@ impl Ring {
     }
 }
 
+impl Ring {
+    /// Works off handshakes alone. Between answers too: while thousands of them come, those who have no connection
+    /// yet would wait for all of them each time.
+    fn turn_handshakes<H: LoadHandler>(&mut self, handler: &mut H) -> usize {
+        if self.io.handshakes.under_way() == 0 {
+            return 0;
+        }
+        self.io.handshakes.turn(&mut self.made);
+        let n = self.made.len();
+        if n > 0 {
+            self.read_clock();
+        }
+        for at in 0..n {
+            self.on_completion(handler, self.made[at]);
+        }
+        self.made.clear();
+        n
+    }
+
+    /// Tells of connects that failed at once.
+    fn tell_failed<H: LoadHandler>(&mut self, handler: &mut H) -> usize {
+        std::mem::swap(&mut self.due, &mut self.io.due);
+        let n = self.due.len();
+        for at in 0..n {
+            let (conn, error) = self.due[at];
+            if self.io.open_row(conn).is_some() {
+                self.io.close_row(conn.slot);
+                handler.connected(&mut self.io, conn, Err(error));
+            }
+        }
+        self.due.clear();
+        n
+    }
+}
+
 impl Carrier for Ring {
     type Io = RingIo;
 
@@ -300,40 +337,34 @@ impl Carrier for Ring {
 
     fn turn<H: LoadHandler>(&mut self, handler: &mut H) -> usize {
         self.io.uring.turn(&mut self.taken);
-        if self.io.handshakes.under_way() > 0 {
-            self.io.handshakes.turn(&mut self.taken);
-        }
-        let n = self.taken.len();
-        if n > 0 {
+        let answers = self.taken.len();
+        if answers > 0 {
             self.read_clock();
         }
-        for at in 0..n {
+        for at in 0..answers {
             if at > 0 && at % EVENTS_A_CLOCK_READ == 0 {
                 self.io.uring.submit();
                 let now = self.read_clock();
                 if handler.next_due().is_some_and(|due| due <= now) {
                     handler.tick(&mut self.io);
                 }
+                self.turn_handshakes(handler);
             }
             self.on_completion(handler, self.taken[at]);
         }
+        let n = answers + self.turn_handshakes(handler) + self.tell_failed(handler);
         self.taken.clear();
-        std::mem::swap(&mut self.due, &mut self.io.due);
-        let failed = self.due.len();
-        for at in 0..failed {
-            let (conn, error) = self.due[at];
-            if self.io.open_row(conn).is_some() {
-                self.io.close_row(conn.slot);
-                handler.connected(&mut self.io, conn, Err(error));
-            }
-        }
-        self.due.clear();
-        n + failed
+        n
     }
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
+        for slot in 0..self.io.rows.len() {
+            if !self.io.rows[slot].closed {
+                self.io.close_row(u32::try_from(slot).unwrap_or(u32::MAX));
+            }
+        }
         if self.io.handshakes.drain() && self.io.uring.drain() {
             for row in &mut self.io.rows {
                 drop(row.sending.take().map(Lent::take_back));

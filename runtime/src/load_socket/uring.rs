@@ -19,6 +19,9 @@ const QUEUE: u32 = 1024;
 /// Completions the kernel can post before they are taken; more are kept by it and cost a call.
 const COMPLETIONS: u32 = 4096;
 
+/// Completions waited for at a time when a ring ends.
+const DRAINED: usize = 256;
+
 #[derive(Debug)]
 pub(crate) struct Uring {
     ring: Ring,
@@ -84,6 +87,7 @@ impl Uring {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
+            .setup_taskrun_flag()
             .setup_cqsize(completions)
             .build(queue)?;
         ring.submitter().register_eventfd(event.as_raw_fd())?;
@@ -93,6 +97,13 @@ impl Uring {
     /// Operations the kernel still has.
     pub(crate) fn under_way(&self) -> u64 {
         self.under_way
+    }
+
+    /// Whether a turn would bring something: seen without a call into the kernel. A turn works off a few operations
+    /// of many that are ready and the rest does not show here, so this is for looking in between, not instead.
+    pub(crate) fn is_stirred(&mut self) -> bool {
+        let queue = self.ring.0.submission();
+        queue.taskrun() || !queue.is_empty()
     }
 
     pub(crate) fn buffers(&self, count: u16, size: usize) -> io::Result<Buffers> {
@@ -166,12 +177,9 @@ impl Uring {
         unsafe { libc::read(self.event.as_raw_fd(), (&raw mut count).cast(), 8) };
     }
 
-    /// Cancels all that is under way and waits, at most about a second, until the kernel has let go of everything.
-    /// Returns whether it has.
+    /// Waits, at most about a second, until the kernel has let go of everything: all of it was cancelled or comes to
+    /// its end by itself. Returns whether it has.
     pub(crate) fn drain(&mut self) -> bool {
-        let entry = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build().user_data(u64::MAX);
-        // SAFETY: it points to no memory.
-        unsafe { self.push(&entry) };
         let mut taken = Vec::new();
         for _ in 0..10_000 {
             self.turn(&mut taken);
@@ -179,9 +187,11 @@ impl Uring {
             if self.under_way == 0 {
                 return true;
             }
+            // A wait for one completion would work off only a few of thousands that are ready.
+            let some = usize::try_from(self.under_way).map_or(DRAINED, |n| n.min(DRAINED));
             let wait = types::Timespec::new().nsec(100_000);
             let args = types::SubmitArgs::new().timespec(&wait);
-            let _ = self.ring.0.submitter().submit_with_args(1, &args);
+            let _ = self.ring.0.submitter().submit_with_args(some, &args);
         }
         false
     }

@@ -15,8 +15,8 @@ const WAIT_MAX: Duration = Duration::from_millis(5);
 /// A wait of no length would not yield.
 const WAIT_MIN: Duration = Duration::from_micros(1);
 
-/// How long an executor may sleep by mistake, see [`give_way`].
-const MISTAKE_MAX: Duration = Duration::from_millis(1);
+/// How long an executor may sleep by mistake, see [`give_way`]. What is due meanwhile is late by as much.
+const MISTAKE_MAX: Duration = Duration::from_micros(50);
 
 /// Lets the executor's other tasks and its ring have a turn, if it asks for one.
 ///

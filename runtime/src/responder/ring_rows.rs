@@ -1,9 +1,10 @@
 //! The connections of a server loop, over a private io_uring ring.
 
+mod accepts;
+
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
-use std::time::Duration;
 
 use hyperscale_core::{ConnId, Instant, ServeHandler, ServeIo};
 use io_uring::{opcode, types};
@@ -18,8 +19,6 @@ const BUFFERS: u16 = 1024;
 const BUFFER_BYTES: usize = 16 << 10;
 /// Answers a peer does not take at most; beyond, nothing is read from it.
 const OUT_MAX: usize = 256 << 10;
-/// How long accepting pauses at the limit of open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const ACCEPT: u64 = 0;
 const SEND: u64 = 1;
@@ -34,12 +33,15 @@ pub(super) struct RingRows {
     connections_max: usize,
     paused_until: Option<Instant>,
     taken: Vec<Completion>,
+    accepted: Vec<Completion>,
     written: Vec<(ConnId, u64)>,
 }
 
 #[derive(Debug)]
 pub(super) struct RingRowsIo {
     uring: Uring,
+    /// Accepts, apart: behind the requests of ten thousand connections a new one would wait for all of them.
+    accepts: Uring,
     rows: Vec<Row>,
     free: Vec<u32>,
     open: usize,
@@ -203,20 +205,22 @@ impl ServeIo for RingRowsIo {
 impl RingRows {
     pub(super) fn new(listening: Listening, connections_max: usize) -> Result<Self, (Listening, io::Error)> {
         let made = Uring::new()
-            .and_then(|uring| uring.buffers(BUFFERS, BUFFER_BYTES).map(|buffers| (uring, buffers)));
-        let (uring, buffers) = match made {
+            .and_then(|uring| uring.beside(accepts::ACCEPTS).map(|accepts| (uring, accepts)))
+            .and_then(|(uring, accepts)| uring.buffers(BUFFERS, BUFFER_BYTES).map(|b| (uring, accepts, b)));
+        let (uring, accepts, buffers) = match made {
             Ok(made) => made,
             Err(error) => return Err((listening, error)),
         };
         let io = RingRowsIo {
             uring,
+            accepts,
             rows: Vec::new(),
             free: Vec::new(),
             open: 0,
             now: clock::now(),
             touched: Vec::new(),
         };
-        let (taken, written) = (Vec::new(), Vec::new());
+        let (taken, accepted, written) = (Vec::new(), Vec::new(), Vec::new());
         let mut rows = Self {
             io,
             buffers: Some(buffers),
@@ -224,55 +228,14 @@ impl RingRows {
             connections_max,
             paused_until: None,
             taken,
+            accepted,
             written,
         };
         rows.accept();
         Ok(rows)
     }
 
-    fn accept(&mut self) {
-        let fd = types::Fd(self.listening.socket.as_raw_fd());
-        let entry = opcode::AcceptMulti::new(fd).flags(libc::SOCK_CLOEXEC).build();
-        // SAFETY: it points to no memory.
-        unsafe { self.io.uring.push(&entry.user_data(ACCEPT)) };
-    }
-
-    fn on_accepted<H: ServeHandler>(&mut self, handler: &mut H, completion: Completion) {
-        if completion.result >= 0 {
-            // SAFETY: the completion hands over a descriptor that nobody else has.
-            let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(completion.result) });
-            if self.io.open < self.connections_max && socket.set_tcp_nodelay(true).is_ok() {
-                self.admit(handler, socket);
-            }
-        }
-        if completion.goes_on() {
-            return;
-        }
-        if completion.result >= 0 || completion.result == -libc::ECONNABORTED {
-            self.accept();
-        } else {
-            tracing::warn!(error = %completion.error(), "accepting pauses");
-            self.paused_until = Some(self.io.now + ACCEPT_PAUSE);
-        }
-    }
-
-    fn admit<H: ServeHandler>(&mut self, handler: &mut H, socket: Socket) {
-        let slot = self.io.free.pop().unwrap_or_else(|| {
-            self.io.rows.push(Row::default());
-            u32::try_from(self.io.rows.len() - 1).unwrap_or(u32::MAX)
-        });
-        let row = &mut self.io.rows[slot as usize];
-        row.socket = Some(socket);
-        let conn = ConnId { slot, generation: row.generation };
-        self.io.open += 1;
-        self.io.receive(slot);
-        handler.accepted(&mut self.io, conn);
-    }
-
     fn on_completion<H: ServeHandler>(&mut self, handler: &mut H, completion: Completion) {
-        if completion.token == ACCEPT {
-            return self.on_accepted(handler, completion);
-        }
         let Ok(slot) = u32::try_from(completion.token >> 2) else { return };
         let row = &mut self.io.rows[slot as usize];
         row.under_way -= u32::from(!completion.goes_on());
@@ -375,6 +338,7 @@ impl ServeCarrier for RingRows {
 
     fn flush(&mut self) {
         self.io.uring.submit();
+        self.io.accepts.submit();
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -393,11 +357,15 @@ impl ServeCarrier for RingRows {
             if at > 0 && at % EVENTS_A_CLOCK_READ == 0 {
                 self.io.uring.submit();
                 self.read_clock();
+                if self.io.accepts.is_stirred() {
+                    self.turn_accepts(handler);
+                }
             }
             self.on_completion(handler, self.taken[at]);
             self.settle(handler);
         }
         self.taken.clear();
+        let accepted = if n == 0 || self.io.accepts.is_stirred() { self.turn_accepts(handler) } else { 0 };
         if handler.next_due().is_some_and(|due| due <= self.io.now) {
             handler.tick(&mut self.io);
             self.settle(handler);
@@ -406,13 +374,20 @@ impl ServeCarrier for RingRows {
             self.paused_until = None;
             self.accept();
         }
-        n
+        n + accepted
     }
 }
 
 impl Drop for RingRows {
     fn drop(&mut self) {
-        if self.io.uring.drain() {
+        for slot in 0..self.io.rows.len() {
+            let row = &self.io.rows[slot];
+            if row.socket.is_some() && !row.closed {
+                self.io.close_row(u32::try_from(slot).unwrap_or(u32::MAX));
+            }
+        }
+        self.io.accepts.cancel(ACCEPT, CANCEL);
+        if self.io.accepts.drain() && self.io.uring.drain() {
             for row in &mut self.io.rows {
                 drop(row.sending.take().map(Lent::take_back));
             }
