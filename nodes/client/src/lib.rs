@@ -187,6 +187,8 @@ impl ClientCore {
             | Kind::WorkflowDispatchAck
             | Kind::WorkflowStart
             | Kind::WorkflowStatus
+            | Kind::ShareRevision
+            | Kind::ShareRevisionAck
             | Kind::WorkerRegistration
             | Kind::RegistrationResponse
             | Kind::ManagerPeerRegistration

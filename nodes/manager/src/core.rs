@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkerRegistration, DcFinalResultAck, ErrorReply, JobCancelRequest, JobDispatch,
-    ManagerPeerRegistration, RegistrationResponse, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate,
-    WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
+    ManagerPeerRegistration, RegistrationResponse, ShareRevisionAck, StatsFinal, StatsFinalAck,
+    StatsSnapshot, StatsUpdate, WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck,
+    WorkflowFinalResult,
 };
 use hyperscale_codec::{
     DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, ProtocolVersion, RawFrame, Role,
@@ -62,6 +63,8 @@ pub(crate) struct Worker {
     pub(crate) node: NodeId,
     pub(crate) name: String,
     pub(crate) shards: u32,
+    /// Whether it takes more shares.
+    pub(crate) accepting: bool,
 }
 
 /// One manager.
@@ -156,6 +159,7 @@ impl ManagerCore {
             node: NodeId::from_bytes(told.node),
             name: told.name.as_str().to_owned(),
             shards: told.shards.to_native(),
+            accepting: true,
         };
         let taken = self.workers.values().any(|other| other.name == worker.name && other.node != worker.node);
         let error = if taken {
@@ -176,6 +180,7 @@ impl ManagerCore {
         };
         if answer.accepted {
             self.workers.retain(|_, other| other.node != worker.node);
+            self.on_worker_back(link, worker.node, effects);
             self.workers.insert(link, worker);
         }
         effects.send(link, Head::reply(frame.header.correlation), &answer);
@@ -221,6 +226,9 @@ impl ManagerCore {
             Kind::WorkflowDispatchAck => {
                 self.on_workflow_ready(link, frame.decode::<WorkflowDispatchAck>(scratch)?, effects);
             }
+            Kind::ShareRevisionAck => {
+                self.on_revision_ack(link, frame.decode::<ShareRevisionAck>(scratch)?, effects);
+            }
             Kind::StatsUpdate => {
                 self.on_update(link, &frame, &frame.decode::<StatsUpdate>(scratch)?.0, effects)
             }
@@ -254,6 +262,7 @@ impl ManagerCore {
             | Kind::JobDispatchAck
             | Kind::WorkflowDispatch
             | Kind::WorkflowStart
+            | Kind::ShareRevision
             | Kind::RegistrationResponse
             | Kind::ManagerPeerRegistration
             | Kind::JobCancelResponse
@@ -275,7 +284,12 @@ impl ManagerCore {
         let index = committed.index;
         match committed.entry {
             ManagerEntry::DcJobAccepted { job, .. } => self.on_accepted(job, index, effects),
-            ManagerEntry::WorkflowAssigned { job, workflow, .. } => self.on_assigned(job, workflow, effects),
+            ManagerEntry::WorkflowAssigned { job, workflow, moves: None, .. } => {
+                self.on_assigned(job, workflow, effects);
+            }
+            ManagerEntry::WorkflowAssigned { job, workflow, revision, moves: Some(share), .. } => {
+                self.on_move_committed(job, workflow, revision, share, effects);
+            }
             ManagerEntry::WorkflowEnded { job, workflow } => self.on_workflow_ended(job, workflow, effects),
             ManagerEntry::DcCancelRequested { job } => self.on_cancel_committed(job, effects),
             ManagerEntry::DcJobEnded { job } => self.on_job_ended(job, effects),

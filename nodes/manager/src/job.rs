@@ -18,20 +18,45 @@ const VIEW_PATIENCE: Duration = Duration::from_millis(300);
 /// A workflow waits so long for its workers to be ready, then starts with those that are.
 const READY_PATIENCE: Duration = Duration::from_secs(10);
 
+/// One worker's share of a workflow, by its revision: load that moves becomes shares of the next one.
+pub(crate) type ShareId = (NodeId, u32);
+
 /// One worker's share of a workflow.
 #[derive(Debug)]
 pub(crate) struct WorkerShare {
     pub(crate) link: LinkId,
+    pub(crate) units: Units,
+    /// Of a count, else 0.
+    pub(crate) iterations: u64,
+    /// Since the workflow's start.
+    pub(crate) from_us: u64,
     pub(crate) ready: bool,
+    pub(crate) started: bool,
+    pub(crate) moving: Option<Moving>,
+    /// It could not move, which was told.
+    pub(crate) stays: bool,
     /// How it ended, once told or lost.
     pub(crate) ended: Option<WorkflowState>,
     pub(crate) error: String,
 }
 
+/// How far a share's move is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moving {
+    /// Of the shares that will take it over.
+    pub(crate) revision: u32,
+    /// Its worker is gone: so many iterations of a count are missing.
+    pub(crate) lost: Option<u64>,
+    /// Others have the load.
+    pub(crate) handed_on: bool,
+}
+
 /// One workflow here.
 #[derive(Debug, Default)]
 pub(crate) struct DcWorkflow {
-    pub(crate) shares: BTreeMap<NodeId, WorkerShare>,
+    pub(crate) shares: BTreeMap<ShareId, WorkerShare>,
+    /// The last one that load moved to.
+    pub(crate) revision: u32,
     pub(crate) assigned_at: Option<Instant>,
     pub(crate) started_at: Option<Instant>,
     /// End of the last request of any share, by the workers' own clocks.
@@ -48,6 +73,8 @@ pub(crate) struct WorkerRecord {
     pub(crate) state: WorkerState,
     pub(crate) gap_ms: u64,
     pub(crate) generator_ok: bool,
+    /// Milliseconds since the job's start up to which its windows have come.
+    pub(crate) told_ms: u64,
 }
 
 /// One job's part in this datacenter.
@@ -94,6 +121,15 @@ impl DcJob {
             let since = now.since(self.started_at.unwrap_or(self.accepted_at));
             let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
             self.events.push(JobEvent { at_ms, kind: kind.to_owned(), detail });
+        }
+    }
+
+    /// The worker has told of windows up to `window`.
+    pub(crate) fn heard(&mut self, worker: NodeId, window: u32) {
+        let window_ms = u64::try_from(self.plan.window.as_millis()).unwrap_or(u64::MAX);
+        if let Some(record) = self.workers.get_mut(&worker) {
+            let told_ms = u64::from(window).saturating_add(1).saturating_mul(window_ms);
+            record.told_ms = record.told_ms.max(told_ms);
         }
     }
 

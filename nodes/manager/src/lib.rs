@@ -9,7 +9,10 @@ mod core;
 mod dispatch;
 mod finish;
 mod job;
+mod joiners;
+mod revise;
 mod stats;
+mod takeover;
 mod workflows;
 
 pub use core::{Command, Local, ManagerConfig, ManagerCore};

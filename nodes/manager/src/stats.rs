@@ -55,6 +55,7 @@ impl ManagerCore {
             refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
             return;
         }
+        job.heard(node, columns.k_to.to_native());
         job.view_since.get_or_insert(now);
         if job.view.is_complete() {
             pass_up(job, manager, effects);

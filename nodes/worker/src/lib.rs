@@ -6,6 +6,7 @@
 
 mod core;
 mod report;
+mod revise;
 mod share;
 
 pub use core::{Command, Local, WorkerConfig, WorkerCore};

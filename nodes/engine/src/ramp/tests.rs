@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn closed(start_vus: u32, stages: &[(u64, u32)]) -> Closed {
-    let stages = stages.iter().map(|&(ms, vus)| VuStage { duration: Duration::from_millis(ms), vus }).collect();
+    let stages =
+        stages.iter().map(|&(ms, vus)| VuStage { duration: Duration::from_millis(ms), vus }).collect();
     Closed { start_vus, stages, iterations: Iterations::Unlimited, graceful_ramp_down: Duration::ZERO }
 }
 
@@ -28,8 +29,12 @@ fn changes(closed: &Closed, owned: Owned) -> Vec<(u64, Change)> {
 #[test]
 fn vus_come_and_go_where_the_line_passes_whole_numbers() {
     let all = changes(&closed(0, &[(4000, 2), (1000, 2), (2000, 0)]), owned(0, 1, 1));
-    let expected =
-        [(2000, Change::Comes(0)), (4000, Change::Comes(1)), (6000, Change::Goes(1)), (7000, Change::Goes(0))];
+    let expected = [
+        (2000, Change::Comes(0)),
+        (4000, Change::Comes(1)),
+        (6000, Change::Goes(1)),
+        (7000, Change::Goes(0)),
+    ];
     assert_eq!(all, expected);
 }
 
@@ -82,5 +87,29 @@ proptest! {
             }
         }
         prop_assert_eq!(here.len(), stages.last().map_or(start, |&(_, vus)| vus) as usize);
+    }
+
+    #[test]
+    fn who_joins_a_ramp_finds_the_users_of_that_moment_and_goes_on_alike(
+        start in 0..20_u32,
+        stages in prop::collection::vec((0..3000_u64, 0..20_u32), 0..5),
+        from_ms in 0..12_000_u64,
+    ) {
+        let closed = closed(start, &stages);
+        let owned = owned(1, 2, 5);
+        let (mut walked, mut joined) = (Ramp::new(&closed, owned), Ramp::new(&closed, owned));
+        let mut here = std::collections::BTreeSet::new();
+        while walked.peek().is_some_and(|due| due <= from_ms * 1_000_000) {
+            match walked.advance().unwrap() {
+                Change::Comes(vu) => here.insert(vu),
+                Change::Goes(vu) => here.remove(&vu),
+            };
+        }
+        prop_assert_eq!(joined.skip_to(from_ms * 1_000_000), here.into_iter().collect::<Vec<_>>());
+        while let Some(due) = walked.peek() {
+            prop_assert_eq!(joined.peek(), Some(due));
+            prop_assert_eq!(joined.advance(), walked.advance());
+        }
+        prop_assert_eq!(joined.peek(), None);
     }
 }
