@@ -33,7 +33,7 @@ const REQUESTS: u64 = 20_000;
 /// Before, buffers grow to their size; after, the share comes to its end.
 const STEADY: std::ops::Range<u64> = 5_000..18_000;
 const VUS: u32 = 64;
-const KEY: ShareKey = ShareKey { job: JobId(1), workflow: WorkflowId(0), attempt: Attempt(0) };
+const KEY: ShareKey = ShareKey { job: JobId(1), workflow: WorkflowId(0), attempt: Attempt(0), revision: 1 };
 
 struct Counting;
 
@@ -169,6 +169,7 @@ fn prepare(port: u16) -> Prepare {
         epoch: Epoch(1),
         plan: Arc::new(from_flags(&flags).unwrap().plan),
         share: Share { unit_from: 0, unit_count: 1, units: 1, iterations: REQUESTS },
+        from: Duration::ZERO,
         siblings: 1,
         seed: 7,
         origins: Arc::new(vec![origin]),
@@ -201,7 +202,7 @@ async fn load(port: u16) -> Seen {
         }
         Report::Ended(_) => ended.set(true),
         Report::Ready { result, .. } => result.unwrap(),
-        Report::NeedIterations { .. } | Report::Donated { .. } => {}
+        Report::NeedIterations { .. } | Report::Donated { .. } | Report::Withdrawn { .. } => {}
     };
     run_load(&mut watched, take, report, LoadOptions::default()).await.unwrap();
     watched.seen

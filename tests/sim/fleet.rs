@@ -17,7 +17,8 @@ use hyperscale_manager::{ManagerConfig, ManagerCore};
 use hyperscale_plan::PlanText;
 use hyperscale_worker::{WorkerConfig, WorkerCore};
 
-use crate::shards::FakeShard;
+use crate::engines::Engine;
+use crate::shards::{FakeShard, LoadShard};
 
 const DELAY: Duration = Duration::from_micros(200);
 const GATE: usize = 0;
@@ -38,7 +39,7 @@ pub(crate) struct Fleet {
     pub(crate) manager: ManagerCore,
     pub(crate) client: ClientCore,
     pub(crate) workers: Vec<Option<WorkerCore>>,
-    shards: BTreeMap<(usize, u16), FakeShard>,
+    shards: BTreeMap<(usize, u16), LoadShard>,
     gate_ledger: MemoryLedger,
     manager_ledger: MemoryLedger,
     mail: BTreeMap<(Instant, u64), (usize, Mail)>,
@@ -69,6 +70,15 @@ fn role(node: usize) -> Role {
 impl Fleet {
     /// Workers have `shards`, `shards + 1`, ... shards, so that no two are alike.
     pub(crate) fn new(workers: usize, shards: u16) -> Self {
+        Self::of(workers, shards, |_| LoadShard::Fake(FakeShard::default()))
+    }
+
+    /// The same with the production engine on each shard, before a target in virtual time.
+    pub(crate) fn with_engines(workers: usize, shards: u16) -> Self {
+        Self::of(workers, shards, |shard| LoadShard::Engine(Box::new(Engine::new(shard))))
+    }
+
+    fn of(workers: usize, shards: u16, load: impl Fn(ShardId) -> LoadShard) -> Self {
         let wall = WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO };
         let gate = GateCore::new(GateConfig {
             identity: identity(GATE),
@@ -111,13 +121,17 @@ impl Fleet {
         for at in 0..workers {
             let count = shards + u16::try_from(at).unwrap();
             fleet.workers.push(Some(WorkerCore::new(WorkerConfig {
-                identity: Identity { shards: count, ..identity(FIRST_WORKER + at) },
+                identity: Identity {
+                    shards: count,
+                    name: format!("worker-{at}"),
+                    ..identity(FIRST_WORKER + at)
+                },
                 capacity_vus: 1000,
                 seed: 9 + at as u64,
                 wall,
             })));
             for shard in 0..count {
-                fleet.shards.insert((at, shard), FakeShard::default());
+                fleet.shards.insert((at, shard), load(ShardId(shard)));
             }
         }
         fleet.manager_event(Event::Local(hyperscale_manager::Local::Join(vec![addr(GATE)])));
@@ -147,17 +161,31 @@ impl Fleet {
 
     /// From now on every shard's times fill its histograms.
     pub(crate) fn spread_times(&mut self) {
-        self.shards.values_mut().for_each(|shard| shard.spread = true);
+        for shard in self.shards.values_mut() {
+            if let LoadShard::Fake(fake) = shard {
+                fake.spread = true;
+            }
+        }
     }
 
     /// Requests that one worker's shards recorded.
     pub(crate) fn recorded_by(&self, worker: usize) -> u64 {
-        self.shards.iter().filter(|((of, _), _)| *of == worker).map(|(_, shard)| shard.recorded).sum()
+        self.shards.iter().filter(|((of, _), _)| *of == worker).map(|(_, shard)| shard.recorded()).sum()
     }
 
     /// Requests that all shards recorded.
     pub(crate) fn recorded(&self) -> u64 {
-        self.shards.values().map(|shard| shard.recorded).sum()
+        self.shards.values().map(LoadShard::recorded).sum()
+    }
+
+    /// A worker takes no more work, and says so.
+    pub(crate) fn drain_worker(&mut self, worker: usize) {
+        self.worker_event(worker, Event::Local(hyperscale_worker::Local::Drain));
+    }
+
+    /// The manager knows at once that a worker takes no more work.
+    pub(crate) fn move_shares_of(&mut self, worker: usize) {
+        self.manager_does(|manager, effects| manager.move_shares_of(NodeId(100 + worker as u128), effects));
     }
 
     pub(crate) fn crash_worker(&mut self, worker: usize) {
@@ -171,10 +199,35 @@ impl Fleet {
         }
     }
 
+    /// Cuts a worker's connections; it goes on, and dials again.
+    pub(crate) fn cut_worker(&mut self, worker: usize) {
+        let node = FIRST_WORKER + worker;
+        let cut: Vec<LinkId> =
+            self.links.iter().filter(|(_, end)| end.0 == node).map(|(link, _)| *link).collect();
+        for link in cut {
+            let (_, other, peer) = self.links[&link];
+            self.post(peer, Mail::Down { link: other });
+            self.post(node, Mail::Down { link });
+        }
+    }
+
     pub(crate) fn run_for_ms(&mut self, ms: u64) {
         let end = self.now + Duration::from_millis(ms);
         while self.step(end) {}
         self.now = end;
+    }
+
+    pub(crate) fn run_for_us(&mut self, us: u64) {
+        let end = self.now + Duration::from_micros(us);
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Whether a worker's shards were told to prepare something.
+    pub(crate) fn dispatched(&self, worker: usize) -> bool {
+        self.shards.iter().any(|((of, _), shard)| {
+            *of == worker && matches!(shard, LoadShard::Engine(engine) if engine.has_orders())
+        })
     }
 
     pub(crate) fn run_until_finished(&mut self) {
@@ -217,7 +270,7 @@ impl Fleet {
         true
     }
 
-    fn live_shards(&self) -> impl Iterator<Item = (&(usize, u16), &FakeShard)> {
+    fn live_shards(&self) -> impl Iterator<Item = (&(usize, u16), &LoadShard)> {
         self.shards.iter().filter(|((worker, _), _)| self.workers[*worker].is_some())
     }
 
@@ -317,8 +370,16 @@ impl Fleet {
     }
 
     fn manager_event(&mut self, event: Event<'_, hyperscale_manager::Local>) {
+        let now = self.now;
+        self.manager_does(|manager, effects| manager.handle(now, event, effects));
+    }
+
+    fn manager_does(
+        &mut self,
+        act: impl FnOnce(&mut ManagerCore, &mut Effects<hyperscale_manager::Command>),
+    ) {
         let mut effects = Effects::default();
-        self.manager.handle(self.now, event, &mut effects);
+        act(&mut self.manager, &mut effects);
         let mut decided = VecDeque::new();
         self.carry_out(MANAGER, &mut effects, |command| match command {
             hyperscale_manager::Command::Propose(entry) => decided.push_back(entry),
@@ -355,9 +416,8 @@ impl Fleet {
                         self.worker_event(worker, Event::Local(hyperscale_worker::Local::Report(report)));
                     }
                 }
-                other @ (hyperscale_worker::Command::Drained | hyperscale_worker::Command::Refused(_)) => {
-                    panic!("{other:?}")
-                }
+                hyperscale_worker::Command::Drained => {}
+                hyperscale_worker::Command::Refused(why) => panic!("{why}"),
                 hyperscale_worker::Command::Resolve { key, hosts } => {
                     let origins = hosts.into_iter().map(|at| Origin {
                         addrs: vec![SocketAddr::from(([127, 0, 0, 1], at.port))],

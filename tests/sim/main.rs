@@ -9,7 +9,9 @@
     reason = "tests"
 )]
 
+mod engines;
 mod fleet;
+mod moving;
 mod newer;
 mod shards;
 

@@ -1,4 +1,5 @@
-//! Load shards that record a known number of requests each window instead of sending any.
+//! Load shards that record a known number of requests each window instead of sending any, or the production engine
+//! in their place.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,6 +10,44 @@ use hyperscale_core::Instant;
 use hyperscale_engine::orders::{Ended, Order, Report, ShareKey};
 use hyperscale_plan::{Load, Plan};
 use hyperscale_stats::CellSet;
+
+use crate::engines::Engine;
+
+/// What records a shard's requests.
+pub(crate) enum LoadShard {
+    Fake(FakeShard),
+    Engine(Box<Engine>),
+}
+
+impl LoadShard {
+    pub(crate) fn order(&mut self, shard: ShardId, now: Instant, order: Order) -> Vec<Report> {
+        match self {
+            Self::Fake(fake) => fake.order(shard, now, order),
+            Self::Engine(engine) => engine.order(now, order),
+        }
+    }
+
+    pub(crate) fn tick(&mut self, shard: ShardId, now: Instant) -> Vec<Report> {
+        match self {
+            Self::Fake(fake) => fake.tick(shard, now),
+            Self::Engine(engine) => engine.tick(now),
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        match self {
+            Self::Fake(fake) => fake.next_due(),
+            Self::Engine(engine) => engine.next_due(),
+        }
+    }
+
+    pub(crate) fn recorded(&self) -> u64 {
+        match self {
+            Self::Fake(fake) => fake.recorded,
+            Self::Engine(engine) => engine.sent(),
+        }
+    }
+}
 
 /// Requests a shard records in each window of each step.
 const PER_WINDOW: u64 = 7;
@@ -21,6 +60,7 @@ struct Running {
     duration: Duration,
     started: Option<(Instant, Instant)>,
     next_window: u32,
+    from: Duration,
 }
 
 /// One shard.
@@ -50,6 +90,7 @@ impl FakeShard {
                     duration: duration_of(&prepare.plan, workflow),
                     started: None,
                     next_window: 0,
+                    from: prepare.from,
                 };
                 self.shares.insert(prepare.key, running);
                 vec![Report::Ready { key: prepare.key, shard, result: Ok(()) }]
@@ -57,13 +98,19 @@ impl FakeShard {
             Order::Start { key, at, job_start } => {
                 let running = self.shares.get_mut(&key).unwrap();
                 running.started = Some((at, job_start));
-                running.next_window = u32::try_from(at.since(job_start).as_secs()).unwrap();
+                running.next_window = u32::try_from((at + running.from).since(job_start).as_secs()).unwrap();
                 Vec::new()
             }
             Order::Cancel { key, .. } => {
                 self.end(shard, now, key, WorkflowState::Cancelled).into_iter().collect()
             }
             Order::Release { .. } | Order::Recycle { .. } | Order::Grant { .. } | Order::Stop => Vec::new(),
+            Order::Withdraw { key, until, settled } => {
+                if let Some(running) = self.shares.get_mut(&key).filter(|_| settled) {
+                    running.duration = running.duration.min(until);
+                }
+                vec![Report::Withdrawn { key, shard, until }]
+            }
             Order::Donate { key, to } => vec![Report::Donated { key, shard, to, iterations: 0 }],
         }
     }
@@ -144,6 +191,7 @@ impl FakeShard {
             in_flight_ended: 0,
             in_flight_cut: 0,
             never_started: 0,
+            iterations_left: 0,
             duration: now.since(at),
             generator_ok: true,
         })))

@@ -141,12 +141,16 @@ pub struct WorkflowDispatch {
     pub job: [u8; 16],
     pub workflow: u32,
     pub attempt: u32,
+    /// 1 for the first shares of a workflow; load that moves gets the next number.
     pub revision: u32,
     pub fence_token: u64,
     pub dc_token: u64,
     pub plan: String,
     pub plan_sha256: [u8; 32],
     pub share: Share,
+    /// Microseconds since the workflow's start at which this share begins; 0 but for load that another share had
+    /// until then. `share.iterations` is what is left of a count.
+    pub from_us: u64,
     /// Seeds the share's random draws (think times, Poisson arrivals).
     pub seed: u64,
 }
@@ -157,6 +161,7 @@ pub struct WorkflowDispatchAck {
     pub job: [u8; 16],
     pub workflow: u32,
     pub attempt: u32,
+    pub revision: u32,
     pub ready: bool,
     pub error: String,
 }
@@ -167,11 +172,41 @@ pub struct WorkflowStart {
     pub job: [u8; 16],
     pub workflow: u32,
     pub attempt: u32,
+    pub revision: u32,
     pub dc_token: u64,
-    /// Microseconds from arrival to the start.
+    /// Microseconds from arrival to the workflow's start; 0 where it has started.
     pub start_in_us: u64,
+    /// Microseconds since the workflow's start, for a share that joins it; else 0.
+    pub elapsed_us: u64,
     /// Microseconds from the job's start to the workflow's start; aligns windows.
     pub job_elapsed_us: u64,
+}
+
+/// Manager to worker: this share ends early, others take the rest of its load. Idempotent.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct ShareRevision {
+    pub job: [u8; 16],
+    pub workflow: u32,
+    pub attempt: u32,
+    /// Of the share that is meant.
+    pub revision: u32,
+    pub dc_token: u64,
+    /// Microseconds since the workflow's start. What is due at it or later is not this share's; in the past: now.
+    pub until_us: u64,
+}
+
+/// Worker to manager: from when on the load is free for others.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct ShareRevisionAck {
+    pub job: [u8; 16],
+    pub workflow: u32,
+    pub attempt: u32,
+    pub revision: u32,
+    pub in_force: bool,
+    /// What is in force: not before `until_us` as asked, nor before anything that was sent already.
+    pub until_us: u64,
+    /// Why it is not in force; else empty.
+    pub error: String,
 }
 
 /// Worker to manager: what became of a start.
@@ -180,6 +215,7 @@ pub struct WorkflowStatus {
     pub job: [u8; 16],
     pub workflow: u32,
     pub attempt: u32,
+    pub revision: u32,
     pub dc_token: u64,
     /// [`WorkflowState`](crate::messages::WorkflowState) as its number.
     pub state: u8,
@@ -192,6 +228,7 @@ pub struct WorkflowFinalResult {
     pub job: [u8; 16],
     pub workflow: u32,
     pub attempt: u32,
+    pub revision: u32,
     pub dc_token: u64,
     /// [`WorkflowState`](crate::messages::WorkflowState) as its number: completed, failed or cancelled.
     pub outcome: u8,
@@ -205,6 +242,8 @@ pub struct WorkflowFinalResult {
     /// When its first request was due, in ms of the worker's wall clock; information only.
     pub started_unix_ms: u64,
     pub duration_us: u64,
+    /// Of a count: iterations that were withdrawn before they started, and belong to other shares now.
+    pub iterations_left: u64,
 }
 
 /// Manager to worker.
@@ -213,6 +252,7 @@ pub struct WorkflowFinalResultAck {
     pub job: [u8; 16],
     pub workflow: u32,
     pub attempt: u32,
+    pub revision: u32,
 }
 
 /// Manager to gate: how the workflows of its datacenter stand.
@@ -389,6 +429,7 @@ pub struct WorkflowCancelRequest {
     pub job_id: [u8; 16],
     pub workflow_id: u32,
     pub attempt: u32,
+    pub revision: u32,
     pub dc_token: u64,
     /// In-flight requests are cut this long after arrival.
     pub cut_after_ms: u32,
@@ -400,6 +441,7 @@ pub struct WorkflowCancelResponse {
     pub job_id: [u8; 16],
     pub workflow_id: u32,
     pub attempt: u32,
+    pub revision: u32,
     /// [`CancelOutcome`](crate::messages::CancelOutcome) as its number.
     pub outcome: u8,
     pub in_flight_ended: u64,

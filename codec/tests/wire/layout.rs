@@ -71,10 +71,10 @@ layout! {
     NodesResponse { nodes, next, missing }
     JobCancelRequest { job_id, requester_id, timestamp, fence_token, reason }
     JobCancelResponse { job_id, success, cancelled_workflow_count, error, state, per_dc }
-    WorkflowCancelRequest { job_id, workflow_id, attempt, dc_token, cut_after_ms }
-    WorkflowCancelResponse { job_id, workflow_id, attempt, outcome, in_flight_ended, in_flight_cut, never_started }
-    WorkflowFinalResult { job, workflow, attempt, dc_token, outcome, error, shards, epochs, generator_ok, started_unix_ms, duration_us }
-    WorkflowFinalResultAck { job, workflow, attempt }
+    WorkflowCancelRequest { job_id, workflow_id, attempt, revision, dc_token, cut_after_ms }
+    WorkflowCancelResponse { job_id, workflow_id, attempt, revision, outcome, in_flight_ended, in_flight_cut, never_started }
+    WorkflowFinalResult { job, workflow, attempt, revision, dc_token, outcome, error, shards, epochs, generator_ok, started_unix_ms, duration_us, iterations_left }
+    WorkflowFinalResultAck { job, workflow, attempt, revision }
     DcFinalResult { job, fence_token, datacenter, attempt, outcome, error, workflows, workers, events, duration_us, started_unix_ms }
     DcFinalResultAck { job, attempt }
     JobFinalResult { job, fence_token, seq, outcome, partial, summary, latency }
@@ -85,10 +85,12 @@ layout! {
     JobAck { job, fence_token, owner, owner_addr, state, following }
     JobDispatch { job, fence_token, attempt, datacenter, plan, plan_sha256, unit_from, unit_count, units }
     JobDispatchAck { job, attempt, accepted, dc_token, error }
-    WorkflowDispatch { job, workflow, attempt, revision, fence_token, dc_token, plan, plan_sha256, share, seed }
-    WorkflowDispatchAck { job, workflow, attempt, ready, error }
-    WorkflowStart { job, workflow, attempt, dc_token, start_in_us, job_elapsed_us }
-    WorkflowStatus { job, workflow, attempt, dc_token, state, reason }
+    WorkflowDispatch { job, workflow, attempt, revision, fence_token, dc_token, plan, plan_sha256, share, from_us, seed }
+    WorkflowDispatchAck { job, workflow, attempt, revision, ready, error }
+    WorkflowStart { job, workflow, attempt, revision, dc_token, start_in_us, elapsed_us, job_elapsed_us }
+    ShareRevision { job, workflow, attempt, revision, dc_token, until_us }
+    WorkflowStatus { job, workflow, attempt, revision, dc_token, state, reason }
+    ShareRevisionAck { job, workflow, attempt, revision, in_force, until_us, error }
     WorkerRegistration { node, name, node_version, protocol_version, features, boot, incarnation, shards, capacity_vus, addr, admin }
     RegistrationResponse { accepted, error, protocol_version, features, heartbeat_ms, managers }
     ManagerPeerRegistration { node, name, datacenter, node_version, protocol_version, features, boot, incarnation, shards, worker_shards, addr, admin }

@@ -54,6 +54,7 @@ fn each_critical(visitor: &mut impl Visitor) {
         job_id: JOB,
         workflow_id: 2,
         attempt: 1,
+        revision: 3,
         dc_token: 9,
         cut_after_ms: 5000,
     });
@@ -61,6 +62,7 @@ fn each_critical(visitor: &mut impl Visitor) {
         job_id: JOB,
         workflow_id: 2,
         attempt: 1,
+        revision: 3,
         outcome: CancelOutcome::Cancelled.to_wire(),
         in_flight_ended: 60,
         in_flight_cut: 4,
@@ -70,6 +72,7 @@ fn each_critical(visitor: &mut impl Visitor) {
         job: JOB,
         workflow: 2,
         attempt: 1,
+        revision: 3,
         dc_token: 9,
         outcome: WorkflowState::Completed.to_wire(),
         error: String::new(),
@@ -78,8 +81,9 @@ fn each_critical(visitor: &mut impl Visitor) {
         generator_ok: true,
         started_unix_ms: 1_700_000_000_123,
         duration_us: 10_000_321,
+        iterations_left: 77,
     });
-    visitor.visit(&WorkflowFinalResultAck { job: JOB, workflow: 2, attempt: 1 });
+    visitor.visit(&WorkflowFinalResultAck { job: JOB, workflow: 2, attempt: 1, revision: 3 });
     visitor.visit(&dc_final_result());
     visitor.visit(&DcFinalResultAck { job: JOB, attempt: 1 });
     visitor.visit(&JobFinalResult {
@@ -188,12 +192,14 @@ fn each_high(visitor: &mut impl Visitor) {
         plan: PLAN.into(),
         plan_sha256: HASH,
         share,
+        from_us: 12_500_750,
         seed: 0x0123_4567_89ab_cdef,
     });
     visitor.visit(&WorkflowDispatchAck {
         job: JOB,
         workflow: 2,
         attempt: 1,
+        revision: 3,
         ready: false,
         error: "key `pacing` is unknown".into(),
     });
@@ -201,17 +207,37 @@ fn each_high(visitor: &mut impl Visitor) {
         job: JOB,
         workflow: 2,
         attempt: 1,
+        revision: 3,
         dc_token: 9,
         start_in_us: 100_000,
+        elapsed_us: 12_250_000,
         job_elapsed_us: 2_500_000,
+    });
+    visitor.visit(&ShareRevision {
+        job: JOB,
+        workflow: 2,
+        attempt: 1,
+        revision: 3,
+        dc_token: 9,
+        until_us: 12_500_750,
     });
     visitor.visit(&WorkflowStatus {
         job: JOB,
         workflow: 2,
         attempt: 1,
+        revision: 3,
         dc_token: 9,
         state: WorkflowState::Running.to_wire(),
         reason: "started".into(),
+    });
+    visitor.visit(&ShareRevisionAck {
+        job: JOB,
+        workflow: 2,
+        attempt: 1,
+        revision: 3,
+        in_force: true,
+        until_us: 12_500_751,
+        error: "this share is not known here".into(),
     });
     each_registration(visitor);
 }

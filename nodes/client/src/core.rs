@@ -265,6 +265,8 @@ impl ClientCore {
             | Kind::WorkflowDispatchAck
             | Kind::WorkflowStart
             | Kind::WorkflowStatus
+            | Kind::ShareRevision
+            | Kind::ShareRevisionAck
             | Kind::WorkerRegistration
             | Kind::RegistrationResponse
             | Kind::ManagerPeerRegistration
@@ -363,13 +365,16 @@ impl Core for ClientCore {
                 self.say(effects);
             }
             Event::Frame { link, frame } => {
-                if self.link.is_none_or(|(current, _)| current != link) {
-                    return;
-                }
                 let mut scratch = std::mem::take(&mut self.scratch);
-                if let Some(kind) = frame.kind()
-                    && let Err(error) = self.on_message(kind, link, frame, &mut scratch, effects)
-                {
+                let done = match frame.kind() {
+                    Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
+                    None => {
+                        effects.refuse_unknown(link, &frame);
+                        Ok(())
+                    }
+                };
+                if let Err(error) = done {
+                    effects.refuse(link, &frame, error.code(), error.to_string());
                     self.fail(effects, error.to_string());
                 }
                 self.scratch = scratch;

@@ -69,6 +69,18 @@ impl RateProfile {
         self.total
     }
 
+    /// The integral up to `at`, in ns.
+    #[allow(clippy::cast_precision_loss, reason = "plans last below 2^53 ns, or 104 days")]
+    fn area_at(&self, at: u64) -> f64 {
+        let at = at as f64 / 1e9;
+        let piece = self.pieces.iter().rev().find(|piece| piece.start <= at);
+        piece.map_or(0.0, |piece| {
+            let within = (at - piece.start).min(piece.length);
+            let speed = piece.from + (piece.to - piece.from) * within / piece.length;
+            piece.before + (piece.from + speed) / 2.0 * within
+        })
+    }
+
     /// When the integral reaches `area`, in ns; `None` at or beyond its end. `hint` is the piece of the last call
     /// of growing calls.
     fn due_ns(&self, area: f64, hint: &mut usize) -> Option<u64> {
@@ -123,6 +135,12 @@ impl Schedule {
         schedule
     }
 
+    /// Whether arrivals are drawn.
+    #[must_use]
+    pub fn is_poisson(&self) -> bool {
+        self.poisson.is_some()
+    }
+
     /// When the next one is due, in ns from the start.
     #[must_use]
     pub fn peek(&self) -> Option<u64> {
@@ -139,6 +157,31 @@ impl Schedule {
     pub fn advance(&mut self) {
         if self.due.is_some() {
             self.taken += 1;
+            self.find();
+        }
+    }
+
+    /// Leaves out what is due before `from`: as if taken, except for Poisson arrivals, which have no memory and are
+    /// drawn from there on.
+    pub fn skip_to(&mut self, from: u64) {
+        match &mut self.poisson {
+            Some(poisson) => poisson.area = self.profile.area_at(from),
+            None => {
+                // The first own arrival that is not before it; arrivals are in order.
+                let (mut low, mut high) = (self.taken, self.taken.saturating_add(self.rest()));
+                while low < high {
+                    let middle = low.midpoint(high);
+                    if self.due_of(middle).is_some_and(|due| due < from) {
+                        low = middle + 1
+                    } else {
+                        high = middle
+                    }
+                }
+                self.taken = low;
+            }
+        }
+        self.find();
+        while self.poisson.is_some() && self.due.is_some_and(|due| due < from) {
             self.find();
         }
     }
@@ -160,6 +203,11 @@ impl Schedule {
         };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the plan")]
         (all as u64).min(self.limit).saturating_sub(self.taken)
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "arrivals stay below 2^53")]
+    fn due_of(&self, index: u64) -> Option<u64> {
+        self.profile.due_ns(self.owned.nth(index) as f64, &mut 0)
     }
 
     #[allow(clippy::cast_precision_loss, reason = "arrivals stay below 2^53")]

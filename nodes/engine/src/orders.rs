@@ -10,12 +10,13 @@ use hyperscale_core::Instant;
 use hyperscale_plan::Plan;
 use hyperscale_stats::CellSet;
 
-/// One share of load: a workflow of a job, in one attempt.
+/// One share of load: a workflow of a job, in one attempt. Load that moves is a share of the next revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShareKey {
     pub job: JobId,
     pub workflow: WorkflowId,
     pub attempt: Attempt,
+    pub revision: u32,
 }
 
 /// Where the requests of one host and port go; all addresses that its name resolved to.
@@ -32,10 +33,15 @@ pub struct Origin {
 pub enum Order {
     /// Make ready: render requests, reserve memory. Answered by [`Report::Ready`].
     Prepare(Box<Prepare>),
-    /// Begin at `at`. Windows are counted from `job_start`.
+    /// The workflow begins, or began, at `at`; the share with it, or when it has the load from. Windows are counted
+    /// from `job_start`.
     Start { key: ShareKey, at: Instant, job_start: Instant },
     /// Stop arrivals now; requests in flight end or are cut after `cut_after`. Ends in [`Report::Ended`].
     Cancel { key: ShareKey, cut_after: Duration },
+    /// What is due at `until` (since the workflow's start) or later is another share's; what is under way ends by
+    /// itself. Answered by [`Report::Withdrawn`]. The share ends only once this came `settled`: until then `until` may
+    /// still move on, to where another shard could keep it.
+    Withdraw { key: ShareKey, until: Duration, settled: bool },
     /// Give half of the iterations not yet started to another shard. Answered by [`Report::Donated`].
     Donate { key: ShareKey, to: ShardId },
     /// Take these iterations as well (0: nothing is left anywhere, end when done).
@@ -54,8 +60,10 @@ pub struct Prepare {
     pub key: ShareKey,
     pub epoch: Epoch,
     pub plan: Arc<Plan>,
-    /// This shard's part; `iterations` is its static share of a total.
+    /// This shard's part; `iterations` is its static share of a total, or of what is left of a count.
     pub share: Share,
+    /// Since the workflow's start; what is due before it is another share's.
+    pub from: Duration,
     /// Shards of this worker that run this share; another may have iterations to give.
     pub siblings: u16,
     pub seed: u64,
@@ -73,6 +81,9 @@ pub enum Report {
     NeedIterations { key: ShareKey, shard: ShardId },
     /// The answer to [`Order::Donate`]; 0 when nothing is left to give.
     Donated { key: ShareKey, shard: ShardId, to: ShardId, iterations: u64 },
+    /// The answer to [`Order::Withdraw`]: what is in force, in whole microseconds. Later than asked where the shard was
+    /// already beyond it.
+    Withdrawn { key: ShareKey, shard: ShardId, until: Duration },
     /// The share has ended on this shard. `delta` is the last one.
     Ended(Box<Ended>),
 }
@@ -95,6 +106,8 @@ pub struct Ended {
     pub in_flight_cut: u64,
     /// Iterations that a cancel kept from starting, where they can be counted.
     pub never_started: u64,
+    /// Of a count: iterations that were withdrawn before they started.
+    pub iterations_left: u64,
     /// From its start to the end of its last request.
     pub duration: Duration,
     /// Whether the shard kept its schedule (share of requests late by over 1 ms at most 1 %, and no arrival dropped

@@ -79,6 +79,22 @@ impl Ramp {
         Some(if rises { Change::Comes(index) } else { Change::Goes(index) })
     }
 
+    /// Takes all changes up to `from`; those of the own VUs that are there then.
+    pub fn skip_to(&mut self, from: u64) -> Vec<u32> {
+        let mut here = vec![false; usize::try_from(self.vus_max()).unwrap_or(0)];
+        while self.peek().is_some_and(|due| due <= from) {
+            let (at, comes) = match self.advance() {
+                Some(Change::Comes(vu)) => (vu, true),
+                Some(Change::Goes(vu)) => (vu, false),
+                None => break,
+            };
+            if let Some(place) = usize::try_from(at).ok().and_then(|at| here.get_mut(at)) {
+                *place = comes;
+            }
+        }
+        (0..).zip(here).filter(|(_, here)| *here).map(|(vu, _)| vu).collect()
+    }
+
     fn at(&self, stage: &Stage) -> (u64, bool) {
         let (from, rises) = (self.owned.below(stage.from), stage.to > stage.from);
         (if rises { from + self.taken } else { from - 1 - self.taken }, rises)

@@ -11,6 +11,7 @@ mod record;
 mod share;
 mod take;
 mod vu;
+mod withdraw;
 
 use std::collections::VecDeque;
 

@@ -239,6 +239,8 @@ impl GateCore {
             | Kind::WorkflowDispatchAck
             | Kind::WorkflowStart
             | Kind::WorkflowStatus
+            | Kind::ShareRevision
+            | Kind::ShareRevisionAck
             | Kind::WorkerRegistration
             | Kind::RegistrationResponse
             | Kind::ManagerPeerRegistrationResponse

@@ -26,8 +26,15 @@ pub enum GateEntry {
 pub enum ManagerEntry {
     /// This datacenter takes the job on; the entry's index is its `dc_token`.
     DcJobAccepted { job: JobId, fence_token: u64, attempt: Attempt },
-    /// Workers may be told to prepare this workflow.
-    WorkflowAssigned { job: JobId, workflow: WorkflowId, attempt: Attempt },
+    /// Workers may be told to prepare this workflow; or, from revision 2 on, to take over the share of one of them.
+    WorkflowAssigned {
+        job: JobId,
+        workflow: WorkflowId,
+        attempt: Attempt,
+        revision: u32,
+        /// Whose share moves, and which of its revisions.
+        moves: Option<(NodeId, u32)>,
+    },
     /// The workflow has ended here.
     WorkflowEnded { job: JobId, workflow: WorkflowId },
     /// The job shall stop here; pending workflows never start.

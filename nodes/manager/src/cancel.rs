@@ -40,14 +40,15 @@ impl ManagerCore {
         }
         for at in stopped {
             let Some(entry) = job.workflows.get(at) else { continue };
-            let order = WorkflowCancelRequest {
-                job_id: id.to_bytes(),
-                workflow_id: wire(at).0,
-                attempt: job.attempt.0,
-                dc_token: job.dc_token,
-                cut_after_ms: CUT_AFTER_MS,
-            };
-            for share in entry.shares.values().filter(|share| share.ended.is_none()) {
+            for ((_, revision), share) in entry.shares.iter().filter(|(_, share)| share.ended.is_none()) {
+                let order = WorkflowCancelRequest {
+                    job_id: id.to_bytes(),
+                    workflow_id: wire(at).0,
+                    attempt: job.attempt.0,
+                    revision: *revision,
+                    dc_token: job.dc_token,
+                    cut_after_ms: CUT_AFTER_MS,
+                };
                 effects.send(share.link, Head::request(1).job(id), &order);
             }
         }

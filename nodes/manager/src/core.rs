@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     DcFinalResultAck, GateHeartbeat, JobCancelRequest, JobDispatch, ManagerHeartbeat,
-    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, StatsAck, StatsFinal,
-    StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse,
-    WorkflowDispatchAck, WorkflowFinalResult,
+    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, ShareRevisionAck, StatsAck,
+    StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration,
+    WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
@@ -183,6 +183,9 @@ impl ManagerCore {
             Kind::WorkflowDispatchAck => {
                 self.on_workflow_ready(link, frame.decode::<WorkflowDispatchAck>(scratch)?, effects);
             }
+            Kind::ShareRevisionAck => {
+                self.on_revision_ack(link, frame.decode::<ShareRevisionAck>(scratch)?, effects);
+            }
             Kind::StatsUpdate => {
                 self.on_update(link, &frame, &frame.decode::<StatsUpdate>(scratch)?.0, effects)
             }
@@ -216,6 +219,7 @@ impl ManagerCore {
             | Kind::JobDispatchAck
             | Kind::WorkflowDispatch
             | Kind::WorkflowStart
+            | Kind::ShareRevision
             | Kind::RegistrationResponse
             | Kind::GatePeerRegistration
             | Kind::GatePeerRegistrationResponse
@@ -243,7 +247,12 @@ impl ManagerCore {
         let index = committed.index;
         match committed.entry {
             ManagerEntry::DcJobAccepted { job, .. } => self.on_accepted(job, index, effects),
-            ManagerEntry::WorkflowAssigned { job, workflow, .. } => self.on_assigned(job, workflow, effects),
+            ManagerEntry::WorkflowAssigned { job, workflow, moves: None, .. } => {
+                self.on_assigned(job, workflow, effects);
+            }
+            ManagerEntry::WorkflowAssigned { job, workflow, revision, moves: Some(share), .. } => {
+                self.on_move_committed(job, workflow, revision, share, effects);
+            }
             ManagerEntry::WorkflowEnded { job, workflow } => self.on_workflow_ended(job, workflow, effects),
             ManagerEntry::DcCancelRequested { job } => self.on_cancel_committed(job, effects),
             ManagerEntry::DcJobEnded { job } => self.on_job_ended(job, effects),

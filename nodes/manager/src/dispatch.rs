@@ -8,7 +8,6 @@ use hyperscale_codec::{Attempt, ErrorCode, Head, JobId, RawFrame, Sequence};
 use hyperscale_core::LinkId;
 use hyperscale_jobs::{Dag, Units};
 use hyperscale_ledger::ManagerEntry;
-use hyperscale_plan::Plan;
 use hyperscale_stats::{Totals, WindowMerge};
 
 use crate::core::{Command, ManagerCore, ManagerEffects, refuse};
@@ -126,16 +125,4 @@ fn acknowledge(job: &DcJob, effects: &mut ManagerEffects) {
         error: String::new(),
     };
     effects.send(job.gate_link, Head::reply(job.correlation).job(job.id), &ack);
-}
-
-/// Whether a workflow counts iterations over the whole fleet, and how many.
-pub(crate) fn total_iterations(plan: &Plan, workflow: usize) -> u64 {
-    use hyperscale_plan::{Iterations, Load};
-    match plan.workflows.get(workflow).map(|workflow| &workflow.load) {
-        Some(Load::Closed(closed)) => match closed.iterations {
-            Iterations::Total(total) => total,
-            Iterations::Unlimited | Iterations::PerVu(_) => 0,
-        },
-        Some(Load::Open(_)) | None => 0,
-    }
 }

@@ -23,8 +23,9 @@ impl ManagerCore {
         effects: &mut ManagerEffects,
     ) {
         let (id, workflow) = (JobId::from_bytes(told.job), WorkflowId(told.workflow.to_native()));
-        let ack =
-            WorkflowFinalResultAck { job: told.job, workflow: workflow.0, attempt: told.attempt.to_native() };
+        let revision = told.revision.to_native();
+        let attempt = told.attempt.to_native();
+        let ack = WorkflowFinalResultAck { job: told.job, workflow: workflow.0, attempt, revision };
         effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);
         let Some(node) = self.workers.get(&link).map(|worker| worker.node) else { return };
         let now = self.now;
@@ -33,7 +34,10 @@ impl ManagerCore {
         let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
         let end =
             entry.started_at.map_or(now, |start| start + Duration::from_micros(told.duration_us.to_native()));
-        let Some(share) = entry.shares.get_mut(&node).filter(|share| share.ended.is_none()) else { return };
+        let Some(share) = entry.shares.get_mut(&(node, revision)) else { return };
+        if share.ended.is_some() {
+            return;
+        }
         entry.last_end = entry.last_end.max(Some(end));
         share.ended = Some(WorkflowState::from_wire(told.outcome));
         told.error.as_str().clone_into(&mut share.error);
@@ -49,6 +53,7 @@ impl ManagerCore {
                 record.gap_ms = record.gap_ms.max(millis(gap));
             }
         }
+        self.hand_on_rest(id, workflow, (node, revision), told.iterations_left.to_native(), effects);
         self.end_if_done(id, workflow, effects);
     }
 

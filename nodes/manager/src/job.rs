@@ -20,22 +20,47 @@ const VIEW_PATIENCE: Duration = Duration::from_millis(300);
 /// A workflow waits so long for its workers to be ready, then starts with those that are.
 const READY_PATIENCE: Duration = Duration::from_secs(10);
 
+/// One worker's share of a workflow, by its revision: load that moves becomes shares of the next one.
+pub(crate) type ShareId = (NodeId, u32);
+
 /// One worker's share of a workflow.
 #[derive(Debug)]
 pub(crate) struct WorkerShare {
     pub(crate) link: LinkId,
-    /// Shards of the worker that have a part of it.
-    pub(crate) shards: u32,
+    pub(crate) units: Units,
+    /// Of a count, else 0.
+    pub(crate) iterations: u64,
+    /// Since the workflow's start.
+    pub(crate) from_us: u64,
     pub(crate) ready: bool,
+    pub(crate) started: bool,
+    pub(crate) moving: Option<Moving>,
+    /// It could not move, which was told.
+    pub(crate) stays: bool,
     /// How it ended, once told or lost.
     pub(crate) ended: Option<WorkflowState>,
     pub(crate) error: String,
 }
 
+/// How far a share's move is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moving {
+    /// Of the shares that will take it over.
+    pub(crate) revision: u32,
+    /// Its worker is gone: so many iterations of a count are missing.
+    pub(crate) lost: Option<u64>,
+    /// Since the workflow's start: where others began with a lost worker's load.
+    pub(crate) from_us: u64,
+    /// Others have the load.
+    pub(crate) handed_on: bool,
+}
+
 /// One workflow here.
 #[derive(Debug, Default)]
 pub(crate) struct DcWorkflow {
-    pub(crate) shares: BTreeMap<NodeId, WorkerShare>,
+    pub(crate) shares: BTreeMap<ShareId, WorkerShare>,
+    /// The last one that load moved to.
+    pub(crate) revision: u32,
     pub(crate) assigned_at: Option<Instant>,
     pub(crate) started_at: Option<Instant>,
     /// End of the last request of any share, by the workers' own clocks.
@@ -105,23 +130,28 @@ impl DcJob {
         }
     }
 
-    /// How much of a worker's work in a workflow no total holds, at `now`: from the last window that the total of each
-    /// of its shards has, or from the workflow's start. Nothing after its finals.
-    pub(crate) fn gap(&self, worker: NodeId, workflow: usize, now: Instant) -> Duration {
-        let Some(entry) = self.workflows.get(workflow) else { return Duration::ZERO };
-        let (Some(share), Some(start)) = (entry.shares.get(&worker), entry.started_at) else {
-            return Duration::ZERO;
-        };
+    /// Up to when all that a worker did in a workflow is in the totals: the end of the last window that the total of each
+    /// of its shards has, or the workflow's start. `None`: its finals are there, nothing is missing.
+    pub(crate) fn counted_until(&self, worker: NodeId, workflow: usize) -> Option<Instant> {
+        let entry = self.workflows.get(workflow)?;
+        let start = entry.started_at?;
         let job_start = self.started_at.unwrap_or(start);
+        let shards = self.workers.get(&worker).map_or(0, |record| record.shards);
+        let own = entry.shares.iter().filter(|((node, _), share)| *node == worker && share.started);
+        let expected: u32 = own.map(|(_, share)| share.units.count.min(shards)).sum();
         let id = wire(workflow);
         let rows = || self.totals.rows().filter(|held| held.source.worker == worker && held.workflow == id);
         let told_by = u32::try_from(rows().count()).unwrap_or(u32::MAX);
         let ends = rows()
             .filter(|held| !held.is_final)
             .map(|held| job_start + self.plan.window.saturating_mul(held.through.saturating_add(1)));
-        let silent = (told_by < share.shards).then_some(start);
-        let oldest = ends.chain(silent).min().unwrap_or(now);
-        now.since(oldest)
+        let silent = (told_by < expected).then_some(start);
+        ends.chain(silent).min()
+    }
+
+    /// How much of a worker's work in a workflow no total holds, at `now`.
+    pub(crate) fn gap(&self, worker: NodeId, workflow: usize, now: Instant) -> Duration {
+        self.counted_until(worker, workflow).map_or(Duration::ZERO, |until| now.since(until))
     }
 
     /// A lost worker came back and told all: nothing of its figures is missing, though its load ended early.

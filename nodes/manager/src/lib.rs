@@ -9,8 +9,11 @@ mod core;
 mod dispatch;
 mod finish;
 mod job;
+mod joiners;
 mod peers;
+mod revise;
 mod stats;
+mod takeover;
 mod view;
 mod workflows;
 

@@ -221,6 +221,7 @@ impl ManagerCore {
         }
         let (node, name, shards) = (card.node, card.name.clone(), card.shards);
         self.workers.retain(|_, other| other.node != node);
+        self.on_worker_back(link, node, effects);
         self.workers.insert(link, Worker { node, name, shards, card });
         self.announce(effects);
     }
@@ -268,7 +269,11 @@ impl ManagerCore {
         if worker.card.accepting != accepting {
             worker.card.accepting = accepting;
             tracing::info!(worker = worker.name, accepting, "a worker changed whether it takes work");
+            let node = worker.node;
             self.announce(effects);
+            if !accepting {
+                self.move_shares_of(node, effects);
+            }
         }
     }
 

@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyperscale_codec::messages::{
-    ArchivedWorkflowDispatchAck, WorkerState, WorkflowDispatch, WorkflowStart, WorkflowState,
-};
-use hyperscale_codec::{Head, JobId, NodeId, WorkflowId};
+use hyperscale_codec::messages::{ArchivedWorkflowDispatchAck, WorkflowStart, WorkflowState};
+use hyperscale_codec::{Head, JobId, WorkflowId};
 use hyperscale_core::LinkId;
-use hyperscale_jobs::split;
 use hyperscale_ledger::ManagerEntry;
 
-use crate::core::{Command, ManagerCore, ManagerEffects, Worker};
-use crate::dispatch::total_iterations;
-use crate::job::{DcJob, WorkerRecord, WorkerShare};
-use crate::stats::send_told;
+use crate::core::{Command, ManagerCore, ManagerEffects};
+use crate::job::ShareId;
+use crate::joiners::{Part, count_of};
 
 /// One worker needs no time to agree with others on a start.
 const START_ALONE: Duration = Duration::from_millis(5);
@@ -35,8 +31,13 @@ impl ManagerCore {
         let ready: Vec<usize> = job.dag.ready().collect();
         for workflow in ready {
             job.dag.set(workflow, WorkflowState::Assigned);
-            let entry =
-                ManagerEntry::WorkflowAssigned { job: id, workflow: wire(workflow), attempt: job.attempt };
+            let entry = ManagerEntry::WorkflowAssigned {
+                job: id,
+                workflow: wire(workflow),
+                attempt: job.attempt,
+                revision: 1,
+                moves: None,
+            };
             effects.command(Command::Propose(entry));
         }
     }
@@ -48,41 +49,13 @@ impl ManagerCore {
         if job.dag.state(at) != WorkflowState::Assigned {
             return;
         }
-        let able = self.workers.iter().filter(|(_, worker)| worker.card.accepting);
-        let workers: Vec<(LinkId, Worker)> = able.map(|(link, worker)| (*link, worker.clone())).collect();
-        let weights: Vec<u32> = workers.iter().map(|(_, worker)| worker.shards).collect();
-        let Ok(parts) = split(job.units, &weights) else {
+        let Some(plan) = job.plan.workflows.get(at) else { return };
+        let part = Part { revision: 1, units: job.units, iterations: count_of(plan, job.units), from_us: 0 };
+        if let Some(entry) = job.workflows.get_mut(at) {
+            (entry.assigned_at, entry.revision) = (Some(now), 1);
+        }
+        if self.give(id, workflow, None, part, effects).is_empty() {
             self.end_workflow(id, workflow, WorkflowState::Failed, "no worker takes work", effects);
-            return;
-        };
-        let total = total_iterations(&job.plan, at);
-        let Some(entry) = job.workflows.get_mut(at) else { return };
-        entry.assigned_at = Some(now);
-        for ((link, worker), units) in workers.into_iter().zip(parts).filter(|(_, units)| units.count > 0) {
-            let shards = worker.shards.min(units.count);
-            let share = WorkerShare { link, shards, ready: false, ended: None, error: String::new() };
-            entry.shares.insert(worker.node, share);
-            job.workers.entry(worker.node).or_insert(WorkerRecord {
-                name: worker.name,
-                shards: worker.shards,
-                state: WorkerState::Ok,
-                gap_ms: 0,
-                generator_ok: true,
-                clock: None,
-            });
-            let dispatch = WorkflowDispatch {
-                job: id.to_bytes(),
-                workflow: workflow.0,
-                attempt: job.attempt.0,
-                revision: 1,
-                fence_token: job.fence_token,
-                dc_token: job.dc_token,
-                plan: job.text.clone(),
-                plan_sha256: job.sha256,
-                share: units.share(total),
-                seed: self.config.seed ^ (u64::from(workflow.0) << 32) ^ u64::from(units.from),
-            };
-            effects.send(link, Head::request(1).job(id), &dispatch);
         }
     }
 
@@ -95,18 +68,28 @@ impl ManagerCore {
         let (id, workflow) = (JobId::from_bytes(ack.job), WorkflowId(ack.workflow.to_native()));
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
-        let Some(share) = entry.shares.values_mut().find(|share| share.link == link) else { return };
+        let Some(node) = self.workers.get(&link).map(|worker| worker.node) else { return };
+        let share_id = (node, ack.revision.to_native());
+        let Some(share) = entry.shares.get_mut(&share_id).filter(|share| share.ended.is_none()) else {
+            return;
+        };
+        let joins = entry.started_at.is_some();
         if ack.ready {
             share.ready = true;
-        } else {
+        } else if !joins {
             share.ended = Some(WorkflowState::Failed);
             share.error = ack.error.as_str().to_owned();
+        }
+        if joins {
+            let refused = (!ack.ready).then(|| ack.error.as_str().to_owned());
+            self.join(id, workflow, share_id, refused, effects);
+            return;
         }
         self.start_if_ready(id, workflow, false, effects);
     }
 
     /// Starts a workflow when every share is ready or has ended; `anyway` starts it with those that are ready.
-    fn start_if_ready(
+    pub(crate) fn start_if_ready(
         &mut self,
         id: JobId,
         workflow: WorkflowId,
@@ -123,11 +106,11 @@ impl ManagerCore {
             return;
         }
         let Some(entry) = job.workflows.get_mut(at) else { return };
-        let live: Vec<(NodeId, LinkId, bool)> = entry
+        let live: Vec<(ShareId, LinkId, bool)> = entry
             .shares
             .iter()
             .filter(|(_, share)| share.ended.is_none())
-            .map(|(node, share)| (*node, share.link, share.ready))
+            .map(|(share_id, share)| (*share_id, share.link, share.ready))
             .collect();
         if live.is_empty() {
             self.end_if_done(id, workflow, effects);
@@ -147,25 +130,27 @@ impl ManagerCore {
             job.started_unix_ms = unix_ms.saturating_add(millis(wait));
         }
         entry.started_at = Some(start);
-        let mut order = WorkflowStart {
-            job: id.to_bytes(),
-            workflow: workflow.0,
-            attempt: job.attempt.0,
-            dc_token: job.dc_token,
-            start_in_us: micros(wait),
-            job_elapsed_us: micros(start.since(job_start)),
-        };
-        for (node, link, _) in live.iter().filter(|(_, _, ready)| *ready) {
-            job.view.expect(*node);
-            // What the order takes on its way is over when it arrives.
-            order.start_in_us = micros(wait.saturating_sub(away(link)));
-            effects.send(*link, Head::default().job(id), &order);
-        }
-        for (node, _, _) in live.iter().filter(|(_, _, ready)| !ready) {
-            if let Some(share) = entry.shares.get_mut(node) {
+        for (share_id, link, ready) in live {
+            let Some(share) = entry.shares.get_mut(&share_id) else { continue };
+            share.started = ready;
+            if !ready {
                 share.ended = Some(WorkflowState::Failed);
                 "the worker was not ready within 10 s".clone_into(&mut share.error);
+                continue;
             }
+            job.view.expect(share_id.0);
+            let order = WorkflowStart {
+                job: id.to_bytes(),
+                workflow: workflow.0,
+                attempt: job.attempt.0,
+                revision: share_id.1,
+                dc_token: job.dc_token,
+                // What the order takes on its way is over when it arrives.
+                start_in_us: micros(wait.saturating_sub(away(&link))),
+                elapsed_us: 0,
+                job_elapsed_us: micros(start.since(job_start)),
+            };
+            effects.send(link, Head::default().job(id), &order);
         }
         job.dag.set(at, WorkflowState::Running);
     }
@@ -230,49 +215,6 @@ impl ManagerCore {
     ) {
         self.advance(id, effects);
     }
-
-    /// A worker is gone: its shares end, and what it told stays in the totals.
-    pub(crate) fn on_worker_lost(&mut self, worker: &Worker, effects: &mut ManagerEffects) {
-        let now = self.now;
-        let mut touched = Vec::new();
-        for job in self.jobs.values_mut().filter(|job| job.outcome.is_none()) {
-            let lost = lose_worker(job, worker, now);
-            if !lost.is_empty() {
-                send_told(job, worker.node, effects);
-            }
-            touched.extend(lost.into_iter().map(|workflow| (job.id, workflow)));
-        }
-        for (id, workflow) in touched {
-            self.start_if_ready(id, workflow, false, effects);
-            self.end_if_done(id, workflow, effects);
-        }
-    }
-}
-
-/// Ends a worker's shares; its total is the newest snapshot and the deltas that follow it without a gap, and what is
-/// missing of it is told.
-fn lose_worker(job: &mut DcJob, worker: &Worker, now: hyperscale_core::Instant) -> Vec<WorkflowId> {
-    let mut touched = Vec::new();
-    for (at, entry) in job.workflows.iter_mut().enumerate() {
-        let alone = entry.shares.len() == 1;
-        if let Some(share) = entry.shares.get_mut(&worker.node).filter(|share| share.ended.is_none()) {
-            // The others' load goes on; a workflow without any worker has failed.
-            share.ended = Some(if alone { WorkflowState::Failed } else { WorkflowState::Completed });
-            "all_workers_lost".clone_into(&mut share.error);
-            touched.push(wire(at));
-        }
-    }
-    job.view.forget(worker.node);
-    if !touched.is_empty() {
-        let gaps = touched.iter().map(|workflow| job.gap(worker.node, index(*workflow), now));
-        let gap = gaps.max().unwrap_or_default();
-        if let Some(record) = job.workers.get_mut(&worker.node) {
-            record.state = WorkerState::Lost;
-            record.gap_ms = record.gap_ms.max(millis(gap));
-        }
-        job.event(now, "worker_lost", format!("worker {} is gone; its share ended", worker.name));
-    }
-    touched
 }
 
 pub(crate) fn index(workflow: WorkflowId) -> usize {

@@ -49,7 +49,11 @@ impl Driven {
             match effect {
                 Effect::Send { link: GATE, range } => self.up.push(effects.frame(range).to_vec()),
                 Effect::Command(Command::Propose(entry)) => proposed.push(entry),
-                Effect::Send { .. } | Effect::Dial { .. } | Effect::Close { .. } | Effect::Command(_) => {}
+                Effect::Send { .. }
+                | Effect::Dial { .. }
+                | Effect::Close { .. }
+                | Effect::Refused { .. }
+                | Effect::Command(_) => {}
             }
         }
         for entry in proposed {
@@ -143,6 +147,7 @@ fn running() -> Driven {
         job: JOB.to_bytes(),
         workflow: 0,
         attempt: 1,
+        revision: 1,
         ready: true,
         error: String::new(),
     };

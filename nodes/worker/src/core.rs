@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkflowCancelRequest, ArchivedWorkflowDispatch, ArchivedWorkflowStart, CancelOutcome,
-    ManagerHeartbeat, RegistrationResponse, StatsAck, StatsFinalAck, WorkflowCancelRequest,
+    ManagerHeartbeat, RegistrationResponse, ShareRevision, StatsAck, StatsFinalAck, WorkflowCancelRequest,
     WorkflowCancelResponse, WorkflowDispatch, WorkflowDispatchAck, WorkflowFinalResultAck, WorkflowStart,
 };
-use hyperscale_codec::{Attempt, DecodeError, Head, JobId, Kind, RawFrame, ShardId, WorkflowId};
+use hyperscale_codec::{Archived, Attempt, DecodeError, Head, JobId, Kind, RawFrame, ShardId, WorkflowId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
 use hyperscale_fleet::{BEAT, Dialer, Identity, PeerLink};
@@ -110,9 +110,12 @@ impl WorkerCore {
             Kind::WorkflowCancelRequest => {
                 self.on_cancel(link, &frame, frame.decode::<WorkflowCancelRequest>(scratch)?, effects);
             }
+            Kind::ShareRevision => {
+                self.on_revision(link, &frame, frame.decode::<ShareRevision>(scratch)?, effects);
+            }
             Kind::WorkflowFinalResultAck => {
                 let ack = frame.decode::<WorkflowFinalResultAck>(scratch)?;
-                let key = key(ack.job, ack.workflow.to_native(), ack.attempt.to_native());
+                let key = key(ack.job, [ack.workflow, ack.attempt, ack.revision]);
                 self.shares.entry(key).and_modify(|share| share.result_acked = true);
                 self.release(key, effects);
                 self.tell_if_drained(effects);
@@ -152,6 +155,7 @@ impl WorkerCore {
             | Kind::JobDispatchAck
             | Kind::WorkflowDispatchAck
             | Kind::WorkflowStatus
+            | Kind::ShareRevisionAck
             | Kind::WorkerRegistration
             | Kind::WorkerHeartbeat
             | Kind::GateHeartbeat
@@ -181,7 +185,7 @@ impl WorkerCore {
         dispatch: &ArchivedWorkflowDispatch,
         effects: &mut WorkerEffects,
     ) {
-        let key = key(dispatch.job, dispatch.workflow.to_native(), dispatch.attempt.to_native());
+        let key = key(dispatch.job, [dispatch.workflow, dispatch.attempt, dispatch.revision]);
         let correlation = frame.header.correlation;
         if self.shares.contains_key(&key) {
             // Known: nothing starts twice; the answer comes, or came, from the first.
@@ -238,9 +242,11 @@ impl WorkerCore {
     }
 
     fn on_start(&mut self, start: &ArchivedWorkflowStart, effects: &mut WorkerEffects) {
-        let key = key(start.job, start.workflow.to_native(), start.attempt.to_native());
+        let key = key(start.job, [start.workflow, start.attempt, start.revision]);
         let Some(share) = self.shares.get_mut(&key) else { return };
-        let at = self.now + Duration::from_micros(start.start_in_us.to_native());
+        // The workflow's start: ahead, or behind for a share that joins it.
+        let at = self.now + Duration::from_micros(start.start_in_us.to_native())
+            - Duration::from_micros(start.elapsed_us.to_native());
         let job_start = at - Duration::from_micros(start.job_elapsed_us.to_native());
         share.start(at, job_start, effects);
     }
@@ -252,7 +258,7 @@ impl WorkerCore {
         request: &ArchivedWorkflowCancelRequest,
         effects: &mut WorkerEffects,
     ) {
-        let key = key(request.job_id, request.workflow_id.to_native(), request.attempt.to_native());
+        let key = key(request.job_id, [request.workflow_id, request.attempt, request.revision]);
         let correlation = frame.header.correlation;
         let known = match self.shares.get_mut(&key) {
             Some(share) if !share.is_over() => {
@@ -271,6 +277,7 @@ impl WorkerCore {
             job_id: request.job_id,
             workflow_id: key.workflow.0,
             attempt: key.attempt.0,
+            revision: key.revision,
             outcome: known.to_wire(),
             in_flight_ended: 0,
             in_flight_cut: 0,
@@ -308,8 +315,14 @@ impl WorkerCore {
 }
 
 /// Names a share as the wire does.
-fn key(job: [u8; 16], workflow: u32, attempt: u32) -> ShareKey {
-    ShareKey { job: JobId::from_bytes(job), workflow: WorkflowId(workflow), attempt: Attempt(attempt) }
+pub(crate) fn key(job: [u8; 16], told: [Archived<u32>; 3]) -> ShareKey {
+    let [workflow, attempt, revision] = told.map(|number| number.to_native());
+    ShareKey {
+        job: JobId::from_bytes(job),
+        workflow: WorkflowId(workflow),
+        attempt: Attempt(attempt),
+        revision,
+    }
 }
 
 /// Tells the manager whether a share is ready.
@@ -324,6 +337,7 @@ pub(crate) fn answer(
         job: key.job.to_bytes(),
         workflow: key.workflow.0,
         attempt: key.attempt.0,
+        revision: key.revision,
         ready: result.is_ok(),
         error: result.err().unwrap_or_default(),
     };

@@ -7,6 +7,7 @@
 mod core;
 mod peers;
 mod report;
+mod revise;
 mod share;
 mod view;
 

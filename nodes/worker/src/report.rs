@@ -29,6 +29,7 @@ impl WorkerCore {
                 effects.command(Command::Order { shard, order: Order::Recycle { key, cells: delta } });
                 self.flush_if_complete(key, effects);
             }
+            Report::Withdrawn { key, shard, until } => self.on_withdrawn(key, shard, until, effects),
             Report::NeedIterations { key, shard } => self.on_hungry(key, shard, effects),
             Report::Donated { key, shard, to, iterations } => {
                 self.on_donated(key, shard, to, iterations, effects)
@@ -120,6 +121,7 @@ impl WorkerCore {
             // What it keeps is at most what it gave: it gave half.
             part.iterations = iterations;
         }
+        let iterations = share.keep_back(iterations);
         if iterations == 0 {
             ask_richest(share, to, effects);
             return;
@@ -163,8 +165,10 @@ fn bump(share: &mut Share, wanted: impl Fn(&crate::share::ShardPart) -> bool) {
 /// Asks the shard that may have the most left to give; tells the hungry one when nobody has.
 fn ask_richest(share: &mut Share, hungry: ShardId, effects: &mut WorkerEffects) {
     let key = share.key;
-    let others =
-        share.parts.iter().filter(|part| part.shard != hungry && part.ended.is_none() && part.iterations > 0);
+    // What is withdrawn moves no more within this worker.
+    let others = share.parts.iter().filter(|part| {
+        share.withdrawal.is_none() && part.shard != hungry && part.ended.is_none() && part.iterations > 0
+    });
     let richest = others.max_by_key(|part| part.iterations).map(|part| part.shard);
     let (shard, order) = match richest {
         Some(richest) => (richest, Order::Donate { key, to: hungry }),

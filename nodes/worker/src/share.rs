@@ -15,6 +15,7 @@ use hyperscale_plan::{Plan, Step};
 use hyperscale_stats::{CellSet, ColumnsBuilder, Source};
 
 use crate::core::{Command, WorkerEffects, answer};
+use crate::revise::Withdrawal;
 
 /// Windows of slower shards are waited for so long.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -55,12 +56,14 @@ pub(crate) struct Share {
     pub(crate) link: LinkId,
     pub(crate) orphaned_since: Option<Instant>,
     pub(crate) correlation: u32,
-    dc_token: u64,
+    pub(crate) dc_token: u64,
     seed: u64,
+    /// Since the workflow's start: what is due before it is another share's.
+    from: Duration,
     pub(crate) parts: Vec<ShardPart>,
     failed: Option<String>,
     /// From the job's start to this share's, once that is ordered.
-    started: Option<Duration>,
+    pub(crate) started: Option<Duration>,
     pub(crate) pending_from: Option<u32>,
     pub(crate) pending_to: u32,
     pub(crate) pending_since: Option<Instant>,
@@ -71,6 +74,7 @@ pub(crate) struct Share {
     pub(crate) hungry: Vec<ShardId>,
     /// The manager has its last figures, in memory at least.
     pub(crate) result_received: bool,
+    pub(crate) withdrawal: Option<Withdrawal>,
     pub(crate) result_acked: bool,
     pub(crate) finals_kept: bool,
 }
@@ -117,6 +121,7 @@ impl Share {
             correlation,
             dc_token: dispatch.dc_token.to_native(),
             seed: dispatch.seed.to_native(),
+            from: Duration::from_micros(dispatch.from_us.to_native()),
             parts: parts.collect(),
             failed: None,
             started: None,
@@ -128,6 +133,7 @@ impl Share {
             cancelled: false,
             hungry: Vec::new(),
             result_received: false,
+            withdrawal: None,
             result_acked: false,
             finals_kept: false,
             plan,
@@ -168,6 +174,7 @@ impl Share {
                 epoch: part.epoch,
                 plan: Arc::clone(&self.plan),
                 share: WireShare { iterations: part.iterations, ..part.units.share(0) },
+                from: self.from,
                 siblings,
                 seed: self.seed ^ (u64::from(part.shard.0) << 48),
                 origins: Arc::clone(&origins),
@@ -195,6 +202,11 @@ impl Share {
         if self.parts.iter().all(|part| part.ready) {
             let result = self.failed.clone().map_or(Ok(()), Err);
             answer(effects, self.link, self.correlation, self.key, result);
+            if self.cancelled {
+                // The cancel came while there was nothing to cancel yet.
+                let key = self.key;
+                self.order_all(effects, || Order::Cancel { key, cut_after: Duration::ZERO });
+            }
         }
     }
 
@@ -297,6 +309,7 @@ impl Share {
                 job_id: self.key.job.to_bytes(),
                 workflow_id: self.key.workflow.0,
                 attempt: self.key.attempt.0,
+                revision: self.key.revision,
                 outcome: CancelOutcome::Cancelled.to_wire(),
                 in_flight_ended: ended().map(|end| end.in_flight_ended).sum(),
                 in_flight_cut: ended().map(|end| end.in_flight_cut).sum(),
@@ -316,6 +329,7 @@ impl Share {
             job: self.key.job.to_bytes(),
             workflow: self.key.workflow.0,
             attempt: self.key.attempt.0,
+            revision: self.key.revision,
             dc_token: self.dc_token,
             outcome: outcome.to_wire(),
             error: ended()
@@ -328,6 +342,8 @@ impl Share {
             generator_ok: ended().all(|end| end.generator_ok),
             started_unix_ms: 0,
             duration_us: ended().map(|end| micros(end.duration)).max().unwrap_or(0),
+            iterations_left: ended().map(|end| end.iterations_left).sum::<u64>()
+                + self.withdrawal.as_ref().map_or(0, |withdrawal| withdrawal.kept_back),
         };
         effects.send(link, head(), &result);
     }

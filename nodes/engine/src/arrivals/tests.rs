@@ -130,4 +130,42 @@ proptest! {
             b.advance();
         }
     }
+
+    #[test]
+    fn a_schedule_that_begins_later_has_the_rest_of_the_same_arrivals(
+        start in 0.0..500.0_f64,
+        to in 0.0..500.0_f64,
+        from in 0..3_000_000_u64,
+        limit in prop::option::of(0..400_u64),
+        count in 1..4_u32,
+    ) {
+        let open = open(start, &[(1500, to), (0, start), (700, start)], Arrivals::Constant);
+        let from = from * 1000;
+        let owned = owned(0, count, 4);
+        let mut later = Schedule::new(Rc::new(RateProfile::new(&open)), &open, owned, limit, 7);
+        later.skip_to(from);
+        let mut rest = Vec::new();
+        while let Some(due) = later.peek() {
+            rest.push(due);
+            later.advance();
+        }
+        let all = times(&open, owned, limit);
+        prop_assert_eq!(rest, all.into_iter().filter(|&due| due >= from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn poisson_arrivals_that_begin_later_come_at_the_rate_from_there_on(seed in any::<u64>(), from in 0..50_u64) {
+        let open = open(0.0, &[(60_000, 1000.0)], Arrivals::Poisson);
+        let mut later = Schedule::new(Rc::new(RateProfile::new(&open)), &open, owned(0, 1, 2), None, seed);
+        later.skip_to(from * 1_000_000_000);
+        prop_assert!(later.peek().is_some_and(|due| due >= from * 1_000_000_000));
+        let mut n = 0_u32;
+        while later.peek().is_some() {
+            later.advance();
+            n += 1;
+        }
+        // The integral of the second half of the load from there on; within six standard deviations.
+        let all = (60.0_f64.powi(2) - (from as f64).powi(2)) * 1000.0 / 120.0 / 2.0;
+        prop_assert!((f64::from(n) - all).abs() < 6.0 * all.sqrt(), "{} of {}", n, all);
+    }
 }

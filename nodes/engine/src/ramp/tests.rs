@@ -88,4 +88,28 @@ proptest! {
         }
         prop_assert_eq!(here.len(), stages.last().map_or(start, |&(_, vus)| vus) as usize);
     }
+
+    #[test]
+    fn who_joins_a_ramp_finds_the_users_of_that_moment_and_goes_on_alike(
+        start in 0..20_u32,
+        stages in prop::collection::vec((0..3000_u64, 0..20_u32), 0..5),
+        from_ms in 0..12_000_u64,
+    ) {
+        let closed = closed(start, &stages);
+        let owned = owned(1, 2, 5);
+        let (mut walked, mut joined) = (Ramp::new(&closed, owned), Ramp::new(&closed, owned));
+        let mut here = std::collections::BTreeSet::new();
+        while walked.peek().is_some_and(|due| due <= from_ms * 1_000_000) {
+            match walked.advance().unwrap() {
+                Change::Comes(vu) => here.insert(vu),
+                Change::Goes(vu) => here.remove(&vu),
+            };
+        }
+        prop_assert_eq!(joined.skip_to(from_ms * 1_000_000), here.into_iter().collect::<Vec<_>>());
+        while let Some(due) = walked.peek() {
+            prop_assert_eq!(joined.peek(), Some(due));
+            prop_assert_eq!(joined.advance(), walked.advance());
+        }
+        prop_assert_eq!(joined.peek(), None);
+    }
 }

@@ -57,8 +57,8 @@ impl EngineShard {
 
     /// Moves one share on to `now`.
     pub(super) fn run_share<I: LoadIo>(&mut self, io: &mut I, s: usize, now: Instant) {
-        if self.shares[s].phase == Phase::Scheduled && now >= self.shares[s].start {
-            self.begin_share(s);
+        if self.shares[s].phase == Phase::Scheduled && now >= self.shares[s].begins() {
+            self.begin_share(io, s);
         }
         if self.shares[s].phase == Phase::Running {
             match self.shares[s].model {
@@ -66,8 +66,10 @@ impl EngineShard {
                 Model::Open(_) => self.run_arrivals(io, s, now),
             }
             let share = &self.shares[s];
-            if now >= share.end {
+            if now >= share.end && !share.waits_to_settle() {
                 let cut_at = share.end + share.graceful_stop;
+                self.stop_share(s, cut_at);
+            } else if let Some(cut_at) = withdrawn(share, now) {
                 self.stop_share(s, cut_at);
             } else if is_done(share) {
                 self.stop_share(s, Instant::MAX);
@@ -87,14 +89,23 @@ impl EngineShard {
         share.next_at = next_of(share, now);
     }
 
-    fn begin_share(&mut self, s: usize) {
+    fn begin_share<I: LoadIo>(&mut self, io: &mut I, s: usize) {
         let share = &mut self.shares[s];
         share.phase = Phase::Running;
-        if let Model::Open(run) = &mut share.model {
-            // The first VU is taken first, so that few connections serve a low rate.
-            run.free.extend(share.vus.iter().rev());
-            for &v in &share.vus {
-                self.vus[v as usize].active = true;
+        match &mut share.model {
+            Model::Open(run) => {
+                // The first VU is taken first, so that few connections serve a low rate.
+                run.free.extend(share.vus.iter().rev());
+                for &v in &share.vus {
+                    self.vus[v as usize].active = true;
+                }
+            }
+            Model::Closed(run) => {
+                for local in std::mem::take(&mut run.here) {
+                    let v = self.shares[s].vus[local as usize];
+                    self.vus[v as usize].active = true;
+                    self.start_next(io, v);
+                }
             }
         }
     }
@@ -102,9 +113,10 @@ impl EngineShard {
     fn run_ramp<I: LoadIo>(&mut self, io: &mut I, s: usize, now: Instant) {
         loop {
             let share = &mut self.shares[s];
+            let horizon = share.horizon();
             let Model::Closed(run) = &mut share.model else { return };
             let due = run.ramp.peek().map(|ns| Instant(share.start.0.saturating_add(ns)));
-            if due.is_none_or(|due| due > now || due >= share.end) {
+            if due.is_none_or(|due| due > now || due >= horizon) {
                 break;
             }
             match run.ramp.advance() {
@@ -138,10 +150,11 @@ impl EngineShard {
     fn run_arrivals<I: LoadIo>(&mut self, io: &mut I, s: usize, now: Instant) {
         loop {
             let share = &mut self.shares[s];
+            let horizon = share.horizon();
             let Model::Open(run) = &mut share.model else { return };
             let row = share.cells.workflow_mut();
             let due = run.due.peek().map_or(Instant::MAX, |ns| Instant(share.start.0.saturating_add(ns)));
-            if due > now || due >= share.end {
+            if due > now || due >= horizon {
                 drop_expired(run, share.start, now, &mut row.dropped);
                 return;
             }
@@ -171,11 +184,14 @@ impl EngineShard {
         let share = &mut self.shares[s];
         (share.phase, share.cut_at) = (Phase::Stopping, cut_at);
         let rest = rest_of(&share.model);
+        let gives_on = share.withdrawal.is_some() && share.end > share.horizon();
         let row = share.cells.workflow_mut();
         match &mut share.model {
             Model::Closed(run) => {
                 if share.cancelled {
                     share.never_started += run.left;
+                } else if gives_on {
+                    share.iterations_left += run.left;
                 } else {
                     row.due += run.left;
                     row.dropped += run.left;
@@ -184,8 +200,11 @@ impl EngineShard {
             }
             Model::Open(run) => {
                 row.dropped += run.backlog;
+                let withdrawn = share.withdrawal.is_some();
                 if share.cancelled {
-                    share.never_started += run.backlog + rest;
+                    share.never_started += run.backlog + if withdrawn { 0 } else { rest };
+                } else if let Some(limit) = run.limit.filter(|_| withdrawn && run.due.is_poisson()) {
+                    share.iterations_left += limit.saturating_sub(run.due.taken());
                 }
                 run.backlog = 0;
             }
@@ -223,6 +242,16 @@ impl EngineShard {
     }
 }
 
+/// When to cut a share whose load is gone, once nothing of what was due before is left to start. What waits then may
+/// do so for as long as what is under way.
+fn withdrawn(share: &Share, now: Instant) -> Option<Instant> {
+    let horizon = share.horizon();
+    let cut_at = horizon + share.graceful_stop;
+    let waits = matches!(&share.model, Model::Open(run) if run.backlog > 0);
+    let settled = share.withdrawal.is_some_and(|withdrawal| withdrawal.settled);
+    (settled && now >= horizon && (!waits || now >= cut_at)).then_some(cut_at)
+}
+
 /// Whether a counted share has done all there is.
 fn is_done(share: &Share) -> bool {
     share.busy == 0
@@ -236,16 +265,29 @@ fn is_done(share: &Share) -> bool {
         }
 }
 
+/// When a running share may have nothing left to start.
+fn ends_at(share: &Share, now: Instant) -> Instant {
+    match share.withdrawal {
+        None => share.end,
+        // It is told when it is settled.
+        Some(withdrawal) if !withdrawal.settled => Instant::MAX,
+        Some(_) if now < share.horizon() => share.horizon(),
+        Some(_) => share.end.min(share.horizon() + share.graceful_stop),
+    }
+}
+
 /// When a share has something to do next.
 fn next_of(share: &Share, now: Instant) -> Instant {
     let at = |ns: u64| Instant(share.start.0.saturating_add(ns));
     match share.phase {
-        Phase::Scheduled => share.start,
+        Phase::Scheduled => share.begins(),
         Phase::Running => {
+            let horizon = share.horizon();
+            let before = |due: Instant| if due < horizon { due } else { Instant::MAX };
             let model = match &share.model {
-                Model::Closed(run) => run.ramp.peek().map_or(Instant::MAX, at),
+                Model::Closed(run) => before(run.ramp.peek().map_or(Instant::MAX, at)),
                 Model::Open(run) => {
-                    let due = run.due.peek().map_or(Instant::MAX, at);
+                    let due = before(run.due.peek().map_or(Instant::MAX, at));
                     match run.late {
                         LatePolicy::DropAfter(wait) if run.backlog > 0 => {
                             due.min(at(run.head.peek().unwrap_or(0)) + wait)
@@ -254,7 +296,7 @@ fn next_of(share: &Share, now: Instant) -> Instant {
                     }
                 }
             };
-            model.min(share.end)
+            model.min(ends_at(share, now))
         }
         Phase::Stopping if now >= share.cut_at => share.end + ANSWER_WAIT,
         Phase::Stopping => share.cut_at,

@@ -274,7 +274,10 @@ impl EngineShard {
         self.turn_window(s, now);
         let vu = &mut self.vus[v as usize];
         let share = &mut self.shares[s];
-        if share.phase != Phase::Running || now >= share.end {
+        if share.phase != Phase::Running
+            || now >= share.end
+            || (now >= share.horizon() && matches!(share.model, Model::Closed(_)))
+        {
             share.next_at = now;
             if let Model::Open(run) = &mut share.model {
                 run.free.push(v);
@@ -286,7 +289,7 @@ impl EngineShard {
                 drop_expired(run, share.start, now, &mut share.cells.workflow_mut().dropped);
                 if run.backlog == 0 {
                     run.free.push(v);
-                    if run.limit.is_some() {
+                    if run.limit.is_some() || share.withdrawal.is_some() {
                         share.next_at = now;
                     }
                     return;

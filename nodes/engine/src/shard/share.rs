@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use hyperscale_codec::{Epoch, ShardId};
 use hyperscale_core::Instant;
-use hyperscale_plan::{Iterations, KeepAlive, LatePolicy, Load, Step, Workflow};
+use hyperscale_plan::{Arrivals, Iterations, KeepAlive, LatePolicy, Load, Step, Workflow};
 use hyperscale_stats::CellSet;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -67,6 +67,8 @@ pub(super) struct ClosedRun {
     pub(super) asked: bool,
     /// No more iterations will come.
     pub(super) last: bool,
+    /// Own VUs that are there when the share begins later than its workflow.
+    pub(super) here: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +91,15 @@ pub(super) struct OpenRun {
     pub(super) limit: Option<u64>,
 }
 
+/// The share gives its load to others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Withdrawal {
+    /// Since the workflow's start.
+    pub(super) until: std::time::Duration,
+    /// Whether it can move on no more.
+    pub(super) settled: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Share {
     pub(super) key: ShareKey,
@@ -107,8 +118,11 @@ pub(super) struct Share {
     pub(super) kept: Vec<u32>,
     pub(super) rng: SmallRng,
     pub(super) cancelled: bool,
+    /// When the workflow starts; when this share begins.
     pub(super) start: Instant,
+    pub(super) from: std::time::Duration,
     pub(super) end: Instant,
+    pub(super) withdrawal: Option<Withdrawal>,
     pub(super) cut_at: Instant,
     /// How long it runs at most, its graceful stop not included.
     length_ns: u64,
@@ -131,6 +145,7 @@ pub(super) struct Share {
     pub(super) in_flight_at_cancel: u64,
     pub(super) in_flight_cut: u64,
     pub(super) never_started: u64,
+    pub(super) iterations_left: u64,
     pub(super) last_end: Instant,
 }
 
@@ -162,7 +177,9 @@ impl Share {
             rng: SmallRng::seed_from_u64(order.seed ^ u64::from(order.share.unit_from).rotate_left(32)),
             cancelled: false,
             start: Instant::MAX,
+            from: order.from,
             end: Instant::MAX,
+            withdrawal: None,
             cut_at: Instant::MAX,
             length_ns: length,
             job_start: Instant::ZERO,
@@ -179,6 +196,7 @@ impl Share {
             in_flight_at_cancel: 0,
             in_flight_cut: 0,
             never_started: 0,
+            iterations_left: 0,
             last_end: Instant::ZERO,
         })
     }
@@ -195,8 +213,23 @@ impl Share {
         self.job_start = job_start.min(at);
         self.last_end = at;
         self.end = Instant(at.0.saturating_add(self.length_ns));
-        self.enter_window(self.window_of(at));
-        self.next_at = at;
+        self.enter_window(self.window_of(self.begins()));
+        self.next_at = self.begins();
+    }
+
+    /// When the share has the load from.
+    pub(super) fn begins(&self) -> Instant {
+        self.start + self.from
+    }
+
+    /// What is due then or later is not this share's.
+    pub(super) fn horizon(&self) -> Instant {
+        self.withdrawal.map_or(self.end, |withdrawal| self.end.min(self.start + withdrawal.until))
+    }
+
+    /// Whether the time from which on its load is another's may still move on.
+    pub(super) fn waits_to_settle(&self) -> bool {
+        self.withdrawal.is_some_and(|withdrawal| !withdrawal.settled)
     }
 
     fn window_of(&self, at: Instant) -> u32 {
@@ -250,6 +283,7 @@ impl Share {
             in_flight_ended: self.in_flight_at_cancel.saturating_sub(self.in_flight_cut),
             in_flight_cut: self.in_flight_cut,
             never_started: self.never_started,
+            iterations_left: self.iterations_left,
             duration: self.last_end.since(self.start),
             generator_ok: on_time,
         }
@@ -273,10 +307,13 @@ fn model_of(workflow: &Workflow, order: &Prepare, owned: Owned) -> Result<Prepar
     let cap = workflow.max_duration.map_or(u64::MAX, nanos);
     match &workflow.load {
         Load::Closed(closed) => {
-            let ramp = Ramp::new(closed, owned);
+            let mut ramp = Ramp::new(closed, owned);
             let vus = ramp.vus_max();
+            let here = if order.from.is_zero() { Vec::new() } else { ramp.skip_to(nanos(order.from)) };
             let (count, left) = match closed.iterations {
                 Iterations::Unlimited => (Count::Unlimited, 0),
+                // What is left of VUs that were elsewhere is done by all that took them over.
+                Iterations::PerVu(_) if !order.from.is_zero() => (Count::Total, order.share.iterations),
                 Iterations::PerVu(each) => (Count::PerVu(each), each.saturating_mul(u64::from(vus))),
                 Iterations::Total(_) => (Count::Total, order.share.iterations),
             };
@@ -284,7 +321,7 @@ fn model_of(workflow: &Workflow, order: &Prepare, owned: Owned) -> Result<Prepar
                 closed.stages.iter().fold(0_u64, |sum, stage| sum.saturating_add(nanos(stage.duration)));
             let length = if closed.stages.is_empty() { cap } else { staged.min(cap) };
             let parked = Vec::with_capacity(vus as usize);
-            let run = ClosedRun { ramp, count, left, parked, asked: false, last: false };
+            let run = ClosedRun { ramp, count, left, parked, asked: false, last: false, here };
             Ok((Model::Closed(run), vus as usize, closed.graceful_ramp_down, length))
         }
         Load::Open(open) => {
@@ -295,10 +332,16 @@ fn model_of(workflow: &Workflow, order: &Prepare, owned: Owned) -> Result<Prepar
                     open.max_vus
                 ));
             }
-            // Arrival i belongs to unit i modulo units, whoever holds it: the first `total` of them are sent.
-            let limit = open.total.map(|total| owned.below(total));
+            let limit = open.total.map(|total| match open.arrivals {
+                // Arrivals have numbers; so a total is the same ones for any split.
+                Arrivals::Constant => owned.below(total),
+                Arrivals::Poisson => order.share.iterations,
+            });
             let seed = order.seed ^ (u64::from(order.share.unit_from) << 20);
-            let due = Schedule::new(Rc::new(RateProfile::new(open)), open, owned, limit, seed);
+            let mut due = Schedule::new(Rc::new(RateProfile::new(open)), open, owned, limit, seed);
+            if !order.from.is_zero() {
+                due.skip_to(nanos(order.from));
+            }
             let staged =
                 open.stages.iter().fold(0_u64, |sum, stage| sum.saturating_add(nanos(stage.duration)));
             let run = OpenRun {

@@ -26,6 +26,7 @@ impl EngineShard {
                     self.cancel(io, s, cut_after);
                 }
             }
+            Order::Withdraw { key, until, settled } => self.withdraw(io, key, until, settled),
             Order::Donate { key, to } => self.donate(key, to),
             Order::Grant { key, iterations } => {
                 if let Some(s) = self.find(key) {
@@ -50,7 +51,7 @@ impl EngineShard {
         }
     }
 
-    fn find(&self, key: ShareKey) -> Option<usize> {
+    pub(super) fn find(&self, key: ShareKey) -> Option<usize> {
         self.shares.iter().position(|share| share.key == key && share.phase != Phase::Released)
     }
 
@@ -167,6 +168,9 @@ impl EngineShard {
                     kept.append(&mut run.parked);
                     run.parked = kept;
                 }
+            }
+            Phase::Stopping if share.withdrawal.is_some() && !share.cancelled => {
+                share.iterations_left += iterations;
             }
             Phase::Stopping if !share.cancelled => {
                 let row = share.cells.workflow_mut();

@@ -1,0 +1,219 @@
+//! Shares given to workers: the first ones of a workflow, and those that join it with load of others.
+
+use hyperscale_codec::messages::{Share, WorkerState, WorkflowDispatch, WorkflowStart, WorkflowState};
+use hyperscale_codec::{Head, JobId, NodeId, WorkflowId};
+use hyperscale_core::LinkId;
+use hyperscale_jobs::{Units, iterations_of, split};
+use hyperscale_plan::{Iterations, Load, Workflow};
+
+use crate::core::{ManagerCore, ManagerEffects, Worker};
+use crate::job::{DcJob, ShareId, WorkerRecord, WorkerShare};
+use crate::workflows::{index, micros};
+
+/// A share as it is given to one worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) revision: u32,
+    pub(crate) units: Units,
+    pub(crate) iterations: u64,
+    pub(crate) from_us: u64,
+}
+
+impl ManagerCore {
+    /// Workers that take shares, in their order; `except` one. Where none takes more, the others all do: load on a
+    /// worker that would rather stop is better than none.
+    pub(crate) fn takers(&self, except: Option<NodeId>) -> Vec<(LinkId, Worker)> {
+        let all = self.workers.iter().filter(|(_, worker)| Some(worker.node) != except);
+        let all: Vec<(LinkId, Worker)> = all.map(|(link, worker)| (*link, worker.clone())).collect();
+        let some: Vec<_> = all.iter().filter(|(_, worker)| worker.card.accepting).cloned().collect();
+        if some.is_empty() && except.is_none() { all } else { some }
+    }
+
+    /// Gives load to the workers that take shares, `except` one. The names of those that get a part.
+    pub(crate) fn give(
+        &mut self,
+        id: JobId,
+        workflow: WorkflowId,
+        except: Option<NodeId>,
+        part: Part,
+        effects: &mut ManagerEffects,
+    ) -> Vec<String> {
+        let takers = self.takers(except);
+        let weights: Vec<u32> = takers.iter().map(|(_, worker)| worker.shards).collect();
+        let (now, seed) = (self.now, self.config.seed);
+        let Some(job) = self.jobs.get_mut(&id) else { return Vec::new() };
+        let Ok(parts) = split(part.units, &weights) else { return Vec::new() };
+        let Some(plan) = job.plan.workflows.get(index(workflow)) else { return Vec::new() };
+        let vus: Vec<u64> = parts.iter().map(|units| iterations_of(*units, vus_of(plan))).collect();
+        let budgets = spread(part.iterations, &vus);
+        if let Some(entry) = job.workflows.get_mut(index(workflow)).filter(|entry| entry.started_at.is_none())
+        {
+            // Those that take it get the time that the others had.
+            entry.assigned_at = Some(now);
+        }
+        let mut names = Vec::new();
+        for (((link, worker), units), iterations) in takers.into_iter().zip(parts).zip(budgets) {
+            if units.count > 0 {
+                dispatch(job, workflow, link, &worker, Part { units, iterations, ..part }, seed, effects);
+                names.push(worker.name);
+            }
+        }
+        names
+    }
+
+    /// A share of a running workflow is ready: it starts at once. A refused one leaves its load undone.
+    pub(crate) fn join(
+        &mut self,
+        id: JobId,
+        workflow: WorkflowId,
+        share_id: ShareId,
+        refused: Option<String>,
+        effects: &mut ManagerEffects,
+    ) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
+        let (Some(start), Some(job_start)) = (entry.started_at, job.started_at) else { return };
+        let Some(share) = entry.shares.get_mut(&share_id) else { return };
+        if let Some(error) = refused {
+            share.ended = Some(WorkflowState::Completed);
+            if let Some(record) = job.workers.get_mut(&share_id.0) {
+                record.state = WorkerState::Partial;
+            }
+            job.event(
+                now,
+                "share_missing",
+                format!("a share that should move could not be prepared: {error}"),
+            );
+            self.end_if_done(id, workflow, effects);
+            return;
+        }
+        if share.started {
+            return;
+        }
+        share.started = true;
+        let order = WorkflowStart {
+            job: id.to_bytes(),
+            workflow: workflow.0,
+            attempt: job.attempt.0,
+            revision: share_id.1,
+            dc_token: job.dc_token,
+            start_in_us: micros(start.since(now)),
+            elapsed_us: micros(now.since(start)),
+            job_elapsed_us: micros(start.since(job_start)),
+        };
+        effects.send(share.link, Head::default().job(id), &order);
+        job.view.expect(share_id.0);
+    }
+}
+
+/// Gives one worker its share of a workflow.
+pub(crate) fn dispatch(
+    job: &mut DcJob,
+    workflow: WorkflowId,
+    link: LinkId,
+    worker: &Worker,
+    part: Part,
+    seed: u64,
+    effects: &mut ManagerEffects,
+) {
+    let Part { revision, units, iterations, from_us } = part;
+    let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
+    let share = WorkerShare {
+        link,
+        units,
+        iterations,
+        from_us,
+        ready: false,
+        started: false,
+        moving: None,
+        stays: false,
+        ended: None,
+        error: String::new(),
+    };
+    entry.shares.insert((worker.node, revision), share);
+    job.workers.entry(worker.node).or_insert_with(|| WorkerRecord {
+        name: worker.name.clone(),
+        shards: worker.shards,
+        state: WorkerState::Ok,
+        gap_ms: 0,
+        generator_ok: true,
+        clock: None,
+    });
+    let of_revision = u64::from(revision.saturating_sub(1)) << 40;
+    let dispatch = WorkflowDispatch {
+        job: job.id.to_bytes(),
+        workflow: workflow.0,
+        attempt: job.attempt.0,
+        revision,
+        fence_token: job.fence_token,
+        dc_token: job.dc_token,
+        plan: job.text.clone(),
+        plan_sha256: job.sha256,
+        share: Share { iterations, ..units.share(0) },
+        from_us,
+        seed: seed ^ (u64::from(workflow.0) << 32) ^ u64::from(units.from) ^ of_revision,
+    };
+    effects.send(link, Head::request(1).job(job.id), &dispatch);
+}
+
+/// Iterations that a range of units has of a count, else 0.
+pub(crate) fn count_of(workflow: &Workflow, units: Units) -> u64 {
+    match &workflow.load {
+        Load::Closed(closed) => match closed.iterations {
+            Iterations::Total(total) => iterations_of(units, total),
+            Iterations::PerVu(each) => iterations_of(units, vus_of(workflow)).saturating_mul(each),
+            Iterations::Unlimited => 0,
+        },
+        Load::Open(open) => open.total.map_or(0, |total| iterations_of(units, total)),
+    }
+}
+
+/// VUs of a workflow at most, over the fleet.
+fn vus_of(workflow: &Workflow) -> u64 {
+    match &workflow.load {
+        Load::Closed(closed) => {
+            let most = closed.stages.iter().map(|stage| stage.vus).fold(closed.start_vus, u32::max);
+            u64::from(most)
+        }
+        Load::Open(open) => u64::from(open.max_vus),
+    }
+}
+
+/// Spreads a number by weights, to the last one; all to the first where none weighs anything.
+pub(crate) fn spread(total: u64, weights: &[u64]) -> Vec<u64> {
+    let sum: u128 = weights.iter().map(|&weight| u128::from(weight)).sum();
+    let (mut seen, mut given) = (0_u128, 0_u64);
+    weights
+        .iter()
+        .map(|&weight| {
+            seen = seen.saturating_add(u128::from(weight));
+            let up_to = u128::from(total).saturating_mul(seen).checked_div(sum);
+            let part =
+                up_to.map_or(total, |up_to| u64::try_from(up_to).unwrap_or(total)).saturating_sub(given);
+            given = given.saturating_add(part);
+            part
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn who_has_no_users_gets_no_iterations() {
+        assert_eq!(spread(10, &[2, 0, 3]), [4, 0, 6]);
+        assert_eq!(spread(10, &[0, 0]), [10, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_spread_to_the_last(total in any::<u64>(), weights in prop::collection::vec(0..9_u64, 1..6)) {
+            let sum: u128 = spread(total, &weights).into_iter().map(u128::from).sum();
+            prop_assert_eq!(sum, u128::from(total));
+        }
+    }
+}
