@@ -9,6 +9,7 @@ use hyperscale_plan::units::{parse_count, parse_duration, parse_rate, parse_shar
 use hyperscale_plan::{Stages, parse_header, parse_stages};
 
 use crate::logging::{Identity, LogFlags};
+use crate::node::NodeFlags;
 
 /// A load generator whose numbers are true.
 #[derive(Debug, Parser)]
@@ -26,6 +27,12 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Check a plan and say what it would do
     Check(Check),
+    /// Run a gate: a front door across datacenters
+    Gate(Box<NodeFlags>),
+    /// Run a manager: schedules one datacenter
+    Manager(Box<NodeFlags>),
+    /// Run a worker: generates load
+    Worker(Box<NodeFlags>),
     /// Serve HTTP/1.1 to aim at; counts what it served on /_count
     Target(Target),
 }
@@ -34,11 +41,26 @@ impl Command {
     /// Whose log lines those of this process are.
     pub(crate) fn identity(&self) -> Identity {
         let role = match self {
+            Self::Gate(flags) => return Self::node("gate", flags),
+            Self::Manager(flags) => return Self::node("manager", flags),
+            Self::Worker(flags) => return Self::node("worker", flags),
             Self::Run(_) => "run",
             Self::Check(_) => "check",
             Self::Target(_) => "target",
         };
         Identity { node: role.to_owned(), role }
+    }
+
+    fn node(role: &'static str, flags: &NodeFlags) -> Identity {
+        Identity { node: flags.name.clone().unwrap_or_else(|| role.to_owned()), role }
+    }
+
+    /// Log lines without `--log`: of a node, what it does; of anything else, only what is wrong.
+    pub(crate) fn log_level(&self) -> &'static str {
+        match self {
+            Self::Gate(_) | Self::Manager(_) | Self::Worker(_) => "info",
+            Self::Run(_) | Self::Check(_) | Self::Target(_) => "warn",
+        }
     }
 }
 
@@ -214,7 +236,7 @@ fn header(text: &str) -> Result<(String, String), String> {
     parse_header(text).map_err(|error| error.to_string())
 }
 
-fn cores(text: &str) -> Result<Cores, String> {
+pub(crate) fn cores(text: &str) -> Result<Cores, String> {
     let wrong = || format!("{text:?} is no list of CPUs; write 0-3, or 0,2");
     let beyond = |cpu: usize| format!("there is no CPU {cpu}; their numbers end at 4095 at most");
     let mut all = Vec::new();

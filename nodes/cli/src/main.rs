@@ -6,6 +6,7 @@ mod commands;
 mod embedded;
 mod exit;
 mod logging;
+mod node;
 mod output;
 mod screen;
 mod serving;
@@ -14,9 +15,11 @@ mod usage;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use hyperscale_codec::Role;
 
 use crate::args::{Arguments, Command};
 use crate::exit::Failure;
+use crate::node::{NodeFlags, Settings};
 
 fn main() -> ExitCode {
     // Before any thread: a thread that was started earlier would die of the first Ctrl-C.
@@ -29,12 +32,19 @@ fn main() -> ExitCode {
     };
     // Quiet unless asked: a run's own lines are what its user reads. Its parts share this process and so its name.
     let identity = arguments.command.identity();
-    let logging = logging::start(&arguments.logs, identity, "warn");
+    let logging = logging::start(&arguments.logs, identity, arguments.command.log_level());
     let result = match arguments.command {
         Command::Run(run) => commands::run::run(&run),
+        Command::Gate(flags) => run_node(Role::Gate, &flags),
+        Command::Manager(flags) => run_node(Role::Manager, &flags),
+        Command::Worker(flags) => run_node(Role::Worker, &flags),
         Command::Check(check) => commands::check::check(&check),
         Command::Target(target) => commands::target::target(&target),
     };
     drop(logging);
     result.unwrap_or_else(|failure| failure.report())
+}
+
+fn run_node(role: Role, flags: &NodeFlags) -> Result<ExitCode, Failure> {
+    node::run(role, &Settings::new(role, flags)?)
 }

@@ -1,0 +1,77 @@
+//! `hyperscale gate`: one core a shard, all of them members of the ring.
+
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use hyperscale_fleet::Identity;
+use hyperscale_gate::{GateCore, Local};
+use hyperscale_gate_driver::{Gate, GateShard, Told as FromShard, bind_shards};
+use hyperscale_runtime::{Answer, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
+use hyperscale_view::ShardView;
+
+use super::identity::identity;
+use super::life::{Life, Told, announce, watch_signals};
+use super::serve::{CausesSlot, admin, serve};
+use super::{Settings, life};
+use crate::embedded::OnceTake;
+use crate::exit::Failure;
+
+/// Orders of the process that wait for one shard.
+const ORDERS_MAX: usize = 8;
+/// A peer that says nothing for so long is gone; heartbeats come twice a second.
+pub(super) const IDLE: Duration = Duration::from_secs(5);
+
+type Ends = (GateShard, Receiver<Local>, Answer<ShardView>);
+
+pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
+    preflight::check_host(settings.shards.len()).map_err(Failure::could_not_run)?;
+    let wall = clock::wall_clock();
+    let (tag, _folder) = identity(settings, wall)?;
+    let (addr, sockets) = bind_shards(settings.listen, settings.shard_count()).map_err(Failure::could_not_run)?;
+    let causes = CausesSlot::default();
+    let (admin, answers) = admin(settings, &causes)?;
+    let gate = Arc::new(Gate {
+        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), ..tag },
+        fleet: settings.fleet.clone(),
+        join: settings.join.clone(),
+        wall,
+        dispatch_wait: Duration::from_secs(30),
+        manager_wait: Duration::from_secs(10),
+        limits: LinkLimits { idle_timeout: Some(IDLE), ..LinkLimits::default() },
+    });
+    let (orders, inboxes): (Vec<_>, Vec<_>) = settings.shards.iter().map(|_| mailbox(ORDERS_MAX)).unzip();
+    let ends = sockets.into_iter().zip(inboxes).zip(answers);
+    let ends: Arc<Vec<OnceTake<Ends>>> =
+        Arc::new(ends.map(|((socket, inbox), answer)| OnceTake::new((socket, inbox, answer))).collect());
+    let (told, hear) = mpsc::channel::<life::Told>();
+    let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
+        let (ends, gate, told, causes) = (Arc::clone(&ends), Arc::clone(&gate), told.clone(), Arc::clone(&causes));
+        async move {
+            let own = ends.get(usize::from(shard.id())).and_then(OnceTake::take);
+            let (Some((sockets, inbox, answer)), Ok(seed)) = (own, entropy::seed()) else { return };
+            let _the_first_shard_wins = causes.set(Arc::clone(shard.causes()));
+            if shard.id() == 0 {
+                watch_signals(&shard, &told);
+            }
+            let node = hyperscale_gate_driver::start(&shard, &gate, sockets, seed, Some(inbox), move |said| {
+                let _process_ends = told.send(match said {
+                    FromShard::Drained => Told::Drained,
+                    FromShard::Refused(why) => Told::Refused(why),
+                });
+            });
+            serve(&shard, node, answer, GateCore::view).await;
+        }
+    });
+    let shards = shards.map_err(Failure::could_not_run)?;
+    announce(settings, Some(addr), admin.addr());
+    let cores = settings.shards.len();
+    let drain = Box::new(move || {
+        for order in &orders {
+            let _a_full_one_drains_already = order.try_send(Local::Drain);
+        }
+    });
+    let ended = Life { settings, shards, hear, cores, drain }.live();
+    admin.stop();
+    ended
+}

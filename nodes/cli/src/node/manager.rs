@@ -1,0 +1,73 @@
+//! `hyperscale manager`: one core on one shard.
+
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use hyperscale_fleet::Identity;
+use hyperscale_manager::{Local, ManagerCore};
+use hyperscale_manager_driver::{Manager, Told as FromShard};
+use hyperscale_runtime::tcp::{BoundListener, bind};
+use hyperscale_runtime::{Answer, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
+use hyperscale_view::ShardView;
+
+use super::Settings;
+use super::gate::IDLE;
+use super::identity::identity;
+use super::life::{Life, Told, announce, watch_signals};
+use super::serve::{CausesSlot, admin, serve};
+use crate::embedded::OnceTake;
+use crate::exit::Failure;
+
+/// Orders of the process that wait for the core.
+const ORDERS_MAX: usize = 8;
+
+type Ends = (BoundListener, Receiver<Local>, Answer<ShardView>);
+
+pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
+    preflight::check_host(settings.shards.len()).map_err(Failure::could_not_run)?;
+    let wall = clock::wall_clock();
+    let (tag, _folder) = identity(settings, wall)?;
+    let listener = bind(settings.listen, 1).map_err(Failure::could_not_run)?.into_iter().next();
+    let listener = listener.ok_or_else(|| Failure::could_not_run("nothing listens"))?;
+    let addr = listener.addr();
+    let causes = CausesSlot::default();
+    let (admin, answers) = admin(settings, &causes)?;
+    let manager = Arc::new(Manager {
+        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), ..tag },
+        fleet: settings.fleet.clone(),
+        join: settings.join.clone(),
+        wall,
+        gate_wait: Duration::from_secs(10),
+        limits: LinkLimits { idle_timeout: Some(IDLE), ..LinkLimits::default() },
+    });
+    let (order, inbox) = mailbox(ORDERS_MAX);
+    let answer = answers.into_iter().next().ok_or_else(|| Failure::could_not_run("no shard"))?;
+    let ends: Arc<OnceTake<Ends>> = Arc::new(OnceTake::new((listener, inbox, answer)));
+    let (told, hear) = mpsc::channel();
+    let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
+        let (ends, manager, told) = (Arc::clone(&ends), Arc::clone(&manager), told.clone());
+        let causes = Arc::clone(&causes);
+        async move {
+            let (Some((listener, inbox, answer)), Ok(seed)) = (ends.take(), entropy::seed()) else { return };
+            let _only_one = causes.set(Arc::clone(shard.causes()));
+            watch_signals(&shard, &told);
+            let node =
+                hyperscale_manager_driver::start(&shard, &manager, listener, seed, Some(inbox), move |said| {
+                    let _process_ends = told.send(match said {
+                        FromShard::Drained => Told::Drained,
+                        FromShard::Refused(why) => Told::Refused(why),
+                    });
+                });
+            serve(&shard, node, answer, ManagerCore::view).await;
+        }
+    });
+    let shards = shards.map_err(Failure::could_not_run)?;
+    announce(settings, Some(addr), admin.addr());
+    let drain = Box::new(move || {
+        let _a_full_one_drains_already = order.try_send(Local::Drain);
+    });
+    let ended = Life { settings, shards, hear, cores: 1, drain }.live();
+    admin.stop();
+    ended
+}

@@ -1,0 +1,62 @@
+//! A core on its shard, with what the process wants of it: its view for the admin port, its end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use hyperscale_admin::{AdminConfig, AdminServer, ShardLine};
+use hyperscale_core::{Core, Instant};
+use hyperscale_runtime::{Answer, Ask, Causes, NodeHandle, Shard, ask, clock};
+use hyperscale_view::{Gauge, ShardView};
+
+use super::Settings;
+use crate::exit::Failure;
+
+/// The causes of what a node turned away, once its shards have started.
+pub(crate) type CausesSlot = Arc<OnceLock<Arc<Causes>>>;
+
+/// Opens the admin port, with a line to each shard, before the shards start; their ends of the lines.
+pub(crate) fn admin(
+    settings: &Settings,
+    causes: &CausesSlot,
+) -> Result<(AdminServer, Vec<Answer<ShardView>>), Failure> {
+    let (lines, answers): (Vec<Ask<ShardView>>, Vec<_>) = (0..settings.shard_count()).map(|_| ask()).unzip();
+    let lines = (0_u16..).zip(lines).map(|(shard, line)| {
+        ShardLine::new(shard, move |reply| line.ask(move |view| reply.send(view)))
+    });
+    let mut config = AdminConfig::new(settings.admin, settings.name.clone(), settings.role.as_str());
+    config.datacenter.clone_from(&settings.datacenter);
+    config.protocol = hyperscale_codec::ProtocolVersion::CURRENT.to_string();
+    let causes = Arc::clone(causes);
+    let gauges = move || {
+        let known = causes.get().map(|causes| causes.values().collect::<Vec<_>>()).unwrap_or_default();
+        Gauge::counters_by(
+            "hyperscale_refused_total",
+            "Connections and frames that were turned away, by cause.",
+            "cause",
+            known,
+        )
+    };
+    let admin = hyperscale_admin::start(config, lines.collect(), gauges).map_err(Failure::could_not_run)?;
+    Ok((admin, answers))
+}
+
+/// Keeps a core running on this shard, and answers for it, until the node stops.
+pub(crate) async fn serve<C: Core + 'static>(
+    shard: &Shard,
+    node: NodeHandle<C>,
+    answer: Answer<ShardView>,
+    view: impl Fn(&C, Instant) -> ShardView + 'static,
+) {
+    let node = Rc::new(RefCell::new(Some(node)));
+    let (looked_at, id) = (Rc::clone(&node), shard.id());
+    answer.open(shard, move || match looked_at.borrow().as_ref() {
+        Some(node) => node.with_core(|core| view(core, clock::now())),
+        None => ShardView::new(id),
+    });
+    shard.stopping().await;
+    let ending = node.borrow_mut().take();
+    if let Some(node) = ending {
+        node.stop().await;
+    }
+}

@@ -1,0 +1,88 @@
+//! `hyperscale worker`: the core on the first shard, load on all of them.
+
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+
+use hyperscale_fleet::Identity;
+use hyperscale_runtime::load_socket::LoadOptions;
+use hyperscale_runtime::tcp::{BoundListener, bind};
+use hyperscale_runtime::{Answer, LinkLimits, TaskKind, clock, entropy, preflight};
+use hyperscale_view::ShardView;
+use hyperscale_worker::{Local, WorkerCore};
+use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail, Told as FromShard, Worker, run_shard, start_core};
+
+use super::Settings;
+use super::gate::IDLE;
+use super::identity::identity;
+use super::life::{Life, Told, announce, watch_signals};
+use super::serve::{CausesSlot, admin, serve};
+use crate::embedded::OnceTake;
+use crate::exit::Failure;
+
+type CoreEnds = (BoundListener, CoreMail);
+type ShardEnds = (ShardMail, Answer<ShardView>);
+
+pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
+    preflight::check_host(settings.shards.len()).map_err(Failure::could_not_run)?;
+    let capacity = u64::from(settings.capacity_vus).min(preflight::raise_files());
+    let wall = clock::wall_clock();
+    let (tag, _folder) = identity(settings, wall)?;
+    let listener = bind(settings.listen, 1).map_err(Failure::could_not_run)?.into_iter().next();
+    let listener = listener.ok_or_else(|| Failure::could_not_run("nothing listens"))?;
+    let addr = listener.addr();
+    let causes = CausesSlot::default();
+    let (admin, answers) = admin(settings, &causes)?;
+    let worker = Arc::new(Worker {
+        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), ..tag },
+        fleet: settings.fleet.clone(),
+        join: settings.join.clone(),
+        capacity_vus: u32::try_from(capacity).unwrap_or(u32::MAX),
+        wall,
+        limits: LinkLimits { idle_timeout: Some(IDLE), ..LinkLimits::default() },
+    });
+    let mailboxes = Mailboxes::new(settings.shards.len());
+    let order = mailboxes.sender();
+    let (core, mails) = mailboxes.split();
+    let core: Arc<OnceTake<CoreEnds>> = Arc::new(OnceTake::new((listener, core)));
+    let ends: Arc<Vec<OnceTake<ShardEnds>>> =
+        Arc::new(mails.into_iter().zip(answers).map(OnceTake::new).collect());
+    let (told, hear) = mpsc::channel();
+    let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
+        let (core, ends, worker, told) =
+            (Arc::clone(&core), Arc::clone(&ends), Arc::clone(&worker), told.clone());
+        let causes = Arc::clone(&causes);
+        async move {
+            let own = ends.get(usize::from(shard.id())).and_then(OnceTake::take);
+            let (Some((mail, answer)), Ok(seed)) = (own, entropy::seed()) else { return };
+            let _the_first_shard_wins = causes.set(Arc::clone(shard.causes()));
+            if shard.id() != 0 {
+                let id = shard.id();
+                answer.open(&shard, move || ShardView::new(id));
+                run_shard(&shard, mail, LoadOptions::default()).await;
+                return;
+            }
+            let Some((listener, core)) = core.take() else { return };
+            watch_signals(&shard, &told);
+            let node = start_core(&shard, &worker, Some(listener), seed, core, move |said| {
+                let _process_ends = told.send(match said {
+                    FromShard::Drained => Told::Drained,
+                    FromShard::Refused(why) => Told::Refused(why),
+                });
+            });
+            let load = {
+                let shard = shard.clone();
+                async move { run_shard(&shard, mail, LoadOptions::default()).await }
+            };
+            let _ends_with_the_shard = shard.spawn_data("load", TaskKind::Service, load);
+            serve(&shard, node, answer, WorkerCore::view).await;
+        }
+    });
+    let shards = shards.map_err(Failure::could_not_run)?;
+    announce(settings, Some(addr), admin.addr());
+    let drain = Box::new(move || {
+        let _a_full_one_drains_already = order.try_send(Local::Drain);
+    });
+    let ended = Life { settings, shards, hear, cores: 1, drain }.live();
+    admin.stop();
+    ended
+}
