@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::Shard;
+use crate::{ResolveError, Shard};
 
 /// For one look-up.
 const LOOK_UP: Duration = Duration::from_secs(5);
@@ -44,6 +44,16 @@ impl FromStr for JoinAddr {
     }
 }
 
+impl JoinAddr {
+    /// All its addresses.
+    ///
+    /// # Errors
+    /// [`ResolveError`].
+    pub async fn look_up(&self, shard: &Shard) -> Result<Vec<SocketAddr>, ResolveError> {
+        shard.resolve(&self.host, self.port, LOOK_UP).await
+    }
+}
+
 impl From<SocketAddr> for JoinAddr {
     fn from(addr: SocketAddr) -> Self {
         Self { host: addr.ip().to_string(), port: addr.port() }
@@ -68,7 +78,7 @@ pub async fn keep_resolving(shard: Shard, names: Vec<JoinAddr>, tell: impl Fn(Ve
         let mut all_known = true;
         let mut found = Vec::with_capacity(names.len());
         for name in &names {
-            match shard.resolve(&name.host, name.port, LOOK_UP).await {
+            match name.look_up(&shard).await {
                 Ok(addrs) => found.extend(addrs),
                 Err(error) => {
                     tracing::warn!(%name, %error, "a name to join is not known yet");

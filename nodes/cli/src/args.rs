@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use hyperscale_plan::units::{parse_count, parse_duration, parse_rate, parse_share, parse_size};
 use hyperscale_plan::{Stages, parse_header, parse_stages};
 
+use crate::commands::fleet::{ListNodes, OneJob, Submit, Watch};
 use crate::logging::{Identity, LogFlags};
 use crate::node::NodeFlags;
 
@@ -33,6 +34,16 @@ pub(crate) enum Command {
     Manager(Box<NodeFlags>),
     /// Run a worker: generates load
     Worker(Box<NodeFlags>),
+    /// Submit a plan to a fleet
+    Submit(Box<Submit>),
+    /// Follow a job of a fleet
+    Watch(Watch),
+    /// How does a job of a fleet stand?
+    Status(OneJob),
+    /// Stop a job of a fleet
+    Cancel(OneJob),
+    /// Who is in a fleet?
+    Nodes(ListNodes),
     /// Serve HTTP/1.1 to aim at; counts what it served on /_count
     Target(Target),
 }
@@ -44,6 +55,11 @@ impl Command {
             Self::Gate(flags) => return Self::node("gate", flags),
             Self::Manager(flags) => return Self::node("manager", flags),
             Self::Worker(flags) => return Self::node("worker", flags),
+            Self::Submit(_) => "submit",
+            Self::Watch(_) => "watch",
+            Self::Status(_) => "status",
+            Self::Cancel(_) => "cancel",
+            Self::Nodes(_) => "nodes",
             Self::Run(_) => "run",
             Self::Check(_) => "check",
             Self::Target(_) => "target",
@@ -59,7 +75,14 @@ impl Command {
     pub(crate) fn log_level(&self) -> &'static str {
         match self {
             Self::Gate(_) | Self::Manager(_) | Self::Worker(_) => "info",
-            Self::Run(_) | Self::Check(_) | Self::Target(_) => "warn",
+            Self::Run(_)
+            | Self::Check(_)
+            | Self::Submit(_)
+            | Self::Watch(_)
+            | Self::Status(_)
+            | Self::Cancel(_)
+            | Self::Nodes(_)
+            | Self::Target(_) => "warn",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_lite::future::zip;
-use hyperscale_client::{ClientConfig, Local, Notice};
+use hyperscale_client::{ClientConfig, Local};
 use hyperscale_codec::messages::JobSubmit;
 use hyperscale_codec::{NodeId, Role};
 use hyperscale_core::WallClock;
@@ -18,19 +18,7 @@ use hyperscale_runtime::{LinkLimits, Shard, ShardOptions, Shards, StopReason, Ta
 use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail};
 
 use crate::exit::Failure;
-
-/// What the embedded fleet tells the thread that shows it.
-#[derive(Debug)]
-pub(crate) enum Told {
-    /// The client's word on its job.
-    Job(Notice),
-    /// A signal arrived; the job is being cancelled.
-    Interrupted,
-    /// The second one: end now.
-    Now,
-    /// The fleet could not be set up.
-    Failed(String),
-}
+use crate::follow::Told;
 
 /// How the fleet is set up.
 #[derive(Debug, Clone)]

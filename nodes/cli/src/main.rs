@@ -5,9 +5,11 @@ mod args;
 mod commands;
 mod embedded;
 mod exit;
+mod follow;
 mod logging;
 mod node;
 mod output;
+mod remote;
 mod screen;
 mod serving;
 mod usage;
@@ -38,6 +40,11 @@ fn main() -> ExitCode {
         Command::Gate(flags) => run_node(Role::Gate, &flags),
         Command::Manager(flags) => run_node(Role::Manager, &flags),
         Command::Worker(flags) => run_node(Role::Worker, &flags),
+        Command::Submit(submit) => commands::fleet::submit(&submit),
+        Command::Watch(watch) => commands::fleet::watch(&watch),
+        Command::Status(job) => commands::fleet::status(&job),
+        Command::Cancel(job) => commands::fleet::cancel(&job),
+        Command::Nodes(nodes) => commands::fleet::nodes(&nodes),
         Command::Check(check) => commands::check::check(&check),
         Command::Target(target) => commands::target::target(&target),
     };

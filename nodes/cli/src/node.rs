@@ -14,7 +14,7 @@ use hyperscale_codec::Role;
 
 use crate::exit::Failure;
 
-pub(crate) use settings::{CoreChoice, NodeFlags, Settings, core_choice, listen};
+pub(crate) use settings::{NodeFlags, Settings};
 
 /// Runs a node until it has drained.
 pub(crate) fn run(role: Role, settings: &Settings) -> Result<ExitCode, Failure> {

@@ -63,6 +63,20 @@ impl Outputs {
     }
 }
 
+/// A short answer in a file, or on stdout; checked before it is known.
+pub(crate) struct Answer(OutputFile);
+
+impl Answer {
+    pub(crate) fn open(path: &str) -> Result<Self, Failure> {
+        OutputFile::open("--json", Path::new(path), "answer.json").map(Self).map_err(Failure::usage)
+    }
+
+    pub(crate) fn write(mut self, text: &str) -> Result<(), Failure> {
+        let written = writeln!(self.0, "{text}");
+        self.0.finish_after(written).map_err(Failure::could_not_run)
+    }
+}
+
 /// Whether two paths are one file; neither need be there yet, but their folders do.
 fn same(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| {

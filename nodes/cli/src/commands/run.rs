@@ -1,26 +1,22 @@
 //! `hyperscale run`: a plan or a URL, driven by the embedded fleet.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc;
 use std::time::Duration;
 
-use hyperscale_client::Notice;
-use hyperscale_codec::messages::{JobFinalResult, JobSubmit};
+use hyperscale_codec::messages::JobSubmit;
 use hyperscale_plan::{KeepAlive, Load, Loaded, Plan, RunFlags, from_flags};
-use hyperscale_report::{Summary, progress_line, render};
-use hyperscale_runtime::{StopReason, clock, entropy, preflight};
+use hyperscale_runtime::{StopReason, entropy, preflight};
 use hyperscale_target::TargetConfig;
 
 use crate::args::Run;
 use crate::commands::plan_file;
 use crate::commands::target::cores;
-use crate::embedded::{self, Setup, Told};
+use crate::embedded::{self, Setup};
 use crate::exit::{Failure, INTERRUPTED};
+use crate::follow::{Ending, Shown, conclude, follow};
 use crate::output::Outputs;
-use crate::screen;
 use crate::serving::{self, Serving};
 
 /// The fleet's parts end within milliseconds; past this something is stuck.
@@ -47,88 +43,20 @@ pub(crate) fn run(args: &Run) -> Result<ExitCode, Failure> {
     };
     let setup = Setup { cores, busy_poll: args.busy_poll, capacity_vus: vus, submit };
     let (shards, hear) = embedded::start(setup)?;
-    let end = follow(&hear, args, &mut outputs);
+    let shown = Shown { quiet: args.quiet, no_color: args.no_color, interrupt_ends_job: true };
+    let end = follow(&hear, shown, &mut outputs);
     if matches!(end, Ending::Now) {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     shards.stop().request(StopReason::Asked("the run has ended".to_owned()));
     let drained = shards.join(DRAIN);
-    let code = conclude(end, args, outputs)?;
+    let code = conclude(end, shown, outputs)?;
     drained.map_err(Failure::could_not_run)?;
     if let Some(serving) = demo {
         serving.shards.stop().request(StopReason::Asked("the run has ended".to_owned()));
         serving.shards.join(DRAIN).map_err(Failure::could_not_run)?;
     }
     Ok(code)
-}
-
-/// How following a job ended.
-enum Ending {
-    Finished { result: Box<JobFinalResult>, interrupted: bool },
-    Failed(String),
-    Now,
-}
-
-fn follow(hear: &mpsc::Receiver<Told>, args: &Run, outputs: &mut Outputs) -> Ending {
-    let style = screen::progress(args.no_color);
-    let (mut interrupted, mut started, mut idle) = (false, None, None);
-    let say = |line: &str| {
-        let _nobody_listens = writeln!(std::io::stderr(), "{line}");
-    };
-    loop {
-        match hear.recv() {
-            Ok(Told::Job(Notice::Window(push))) => {
-                let now = clock::wall_clock().unix_ms;
-                let began = *started.get_or_insert(now.saturating_sub(push.to_ms));
-                outputs.window(&push, began);
-                if !args.quiet {
-                    // A line without anything is held back: where it is the last, the run was already over.
-                    idle.take().iter().for_each(|line: &String| say(line));
-                    let line = progress_line(&push, style);
-                    let empty = push.requests == 0 && push.dropped == 0 && push.in_flight == 0;
-                    if empty { idle = Some(line) } else { say(&line) }
-                }
-            }
-            Ok(Told::Job(Notice::Finished(result))) => return Ending::Finished { result, interrupted },
-            Ok(Told::Job(Notice::Failed { error })) | Ok(Told::Failed(error)) => {
-                return Ending::Failed(error);
-            }
-            Ok(Told::Job(
-                Notice::Accepted { .. }
-                | Notice::Cancelled { .. }
-                | Notice::Status(_)
-                | Notice::Nodes { .. }
-                | Notice::Reconnecting { .. },
-            )) => {}
-            Ok(Told::Interrupted) => {
-                interrupted = true;
-                say("ending the run; Ctrl-C again ends at once");
-            }
-            Ok(Told::Now) => return Ending::Now,
-            Err(mpsc::RecvError) => return Ending::Failed("the fleet ended before the job did".to_owned()),
-        }
-    }
-}
-
-fn conclude(end: Ending, args: &Run, outputs: Outputs) -> Result<ExitCode, Failure> {
-    let (result, interrupted) = match end {
-        Ending::Finished { result, interrupted } => (result, interrupted),
-        Ending::Failed(error) => return Err(Failure::could_not_run(error)),
-        Ending::Now => return Ok(ExitCode::from(INTERRUPTED)),
-    };
-    let summary = Summary::from_json(&result.summary)
-        .map_err(|error| Failure::could_not_run(format!("the summary could not be read: {error}")))?;
-    if !outputs.take_stdout() {
-        let style = screen::summary(args.no_color);
-        let _reader_gone = std::io::stdout().write_all(render(&summary, style).as_bytes());
-    }
-    outputs.finish(&summary, &result)?;
-    Ok(code(&summary, interrupted))
-}
-
-/// Errors in some requests are the report's business; no answer at all is a failure.
-fn code(summary: &Summary, interrupted: bool) -> ExitCode {
-    ExitCode::from(if interrupted { INTERRUPTED } else { summary.verdict().exit_code() })
 }
 
 /// The demo's target takes the last core, so that it and the generator share none where there are two.

@@ -13,7 +13,7 @@ use hyperscale_view::ShardView;
 use super::identity::identity;
 use super::life::{Life, Told, announce, watch_signals};
 use super::serve::{CausesSlot, admin, serve};
-use super::{Settings, life};
+use super::Settings;
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
 
@@ -44,7 +44,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let ends = sockets.into_iter().zip(inboxes).zip(answers);
     let ends: Arc<Vec<OnceTake<Ends>>> =
         Arc::new(ends.map(|((socket, inbox), answer)| OnceTake::new((socket, inbox, answer))).collect());
-    let (told, hear) = mpsc::channel::<life::Told>();
+    let (told, hear) = mpsc::channel();
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
         let (ends, gate, told, causes) = (Arc::clone(&ends), Arc::clone(&gate), told.clone(), Arc::clone(&causes));
         async move {

@@ -132,13 +132,13 @@ impl Settings {
                 return Err(wrong("datacenter", &why));
             }
         };
-        let text = |key: &str, text: Option<String>, read: fn(&str) -> Result<SocketAddr, String>| {
-            text.map(|text| read(&text).map_err(|why| wrong(key, &why))).transpose()
+        let addr = |key: &str, text: Option<String>| {
+            text.map(|text| listen(&text).map_err(|why| wrong(key, &why))).transpose()
         };
         let (frame_port, admin_port) = default_ports(role);
         let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let listen = flags.listen.or(text("listen", file.listen, self::listen)?).unwrap_or(loopback(frame_port));
-        let admin = flags.admin.or(text("admin", file.admin, self::listen)?).unwrap_or(loopback(admin_port));
+        let listen = flags.listen.or(addr("listen", file.listen)?).unwrap_or(loopback(frame_port));
+        let admin = flags.admin.or(addr("admin", file.admin)?).unwrap_or(loopback(admin_port));
         let insecure = flags.insecure || file.insecure.unwrap_or(false);
         for (key, addr) in [("listen", listen), ("admin", admin)] {
             if !addr.ip().is_loopback() && !insecure {
