@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use hyperscale_plan::units::{parse_count, parse_duration, parse_rate, parse_share, parse_size};
 use hyperscale_plan::{Stages, parse_header, parse_stages};
 
+use crate::commands::cluster::Cluster;
 use crate::commands::fleet::{ListNodes, OneJob, Submit, Watch};
 use crate::logging::{Identity, LogFlags};
 use crate::node::NodeFlags;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Manager(Box<NodeFlags>),
     /// Run a worker: generates load
     Worker(Box<NodeFlags>),
+    /// Run a local fleet of real processes on free ports
+    Cluster(Cluster),
     /// Submit a plan to a fleet
     Submit(Box<Submit>),
     /// Follow a job of a fleet
@@ -55,6 +58,7 @@ impl Command {
             Self::Gate(flags) => return Self::node("gate", flags),
             Self::Manager(flags) => return Self::node("manager", flags),
             Self::Worker(flags) => return Self::node("worker", flags),
+            Self::Cluster(_) => "cluster",
             Self::Submit(_) => "submit",
             Self::Watch(_) => "watch",
             Self::Status(_) => "status",
@@ -77,6 +81,7 @@ impl Command {
             Self::Gate(_) | Self::Manager(_) | Self::Worker(_) => "info",
             Self::Run(_)
             | Self::Check(_)
+            | Self::Cluster(_)
             | Self::Submit(_)
             | Self::Watch(_)
             | Self::Status(_)

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Gate(flags) => run_node(Role::Gate, &flags),
         Command::Manager(flags) => run_node(Role::Manager, &flags),
         Command::Worker(flags) => run_node(Role::Worker, &flags),
+        Command::Cluster(cluster) => commands::cluster::cluster(&cluster),
         Command::Submit(submit) => commands::fleet::submit(&submit),
         Command::Watch(watch) => commands::fleet::watch(&watch),
         Command::Status(job) => commands::fleet::status(&job),

@@ -30,6 +30,9 @@ pub(crate) struct FleetFlags {
     /// Without any answer for so long it gives up
     #[arg(long, default_value = "10s", value_parser = patience)]
     pub(crate) patience: Duration,
+    /// Whether this client reads signals; of a process, one reader does.
+    #[arg(skip = true)]
+    pub(crate) signals: bool,
 }
 
 fn gate(text: &str) -> Result<JoinAddr, String> {
@@ -114,6 +117,16 @@ async fn body(
     if let Some(first) = first.take() {
         let _has_room = client.local().send(first);
     }
+    if flags.signals {
+        watch_signals(shard, told)?;
+    }
+    shard.stopping().await;
+    client.stop().await;
+    Ok(())
+}
+
+/// The first signal is the user's wish to leave, the second to leave at once.
+fn watch_signals(shard: &Shard, told: &mpsc::Sender<Told>) -> Result<(), String> {
     let signals = Signals::open(shard).map_err(|error| format!("signals cannot be read: {error}"))?;
     let told = told.clone();
     let watch = async move {
@@ -126,7 +139,5 @@ async fn body(
         }
     };
     let _ends_with_the_shard = shard.spawn("signals", TaskKind::Service, watch);
-    shard.stopping().await;
-    client.stop().await;
     Ok(())
 }

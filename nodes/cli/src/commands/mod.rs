@@ -1,6 +1,7 @@
 //! A file a command.
 
 pub(crate) mod check;
+pub(crate) mod cluster;
 pub(crate) mod fleet;
 pub(crate) mod plan_file;
 pub(crate) mod run;

@@ -11,7 +11,7 @@ use hyperscale_runtime::{Answer, LinkLimits, Receiver, clock, entropy, mailbox, 
 use hyperscale_view::ShardView;
 
 use super::identity::identity;
-use super::life::{Life, Told, announce, watch_signals};
+use super::life::{Life, Told, announce, watch_signals, watch_stdin};
 use super::serve::{CausesSlot, admin, serve};
 use super::Settings;
 use crate::embedded::OnceTake;
@@ -45,6 +45,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let ends: Arc<Vec<OnceTake<Ends>>> =
         Arc::new(ends.map(|((socket, inbox), answer)| OnceTake::new((socket, inbox, answer))).collect());
     let (told, hear) = mpsc::channel();
+    watch_stdin(settings, &told);
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
         let (ends, gate, told, causes) = (Arc::clone(&ends), Arc::clone(&gate), told.clone(), Arc::clone(&causes));
         async move {

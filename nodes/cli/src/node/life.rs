@@ -42,6 +42,19 @@ pub(crate) fn announce(settings: &Settings, frame: Option<std::net::SocketAddr>,
     let _nobody_reads = writeln!(out, "{role} {name} listens on {frame}; admin http://{admin}/").and_then(|()| out.flush());
 }
 
+/// Takes the end of the standard input for a signal, where the settings say so.
+pub(crate) fn watch_stdin(settings: &Settings, told: &mpsc::Sender<Told>) {
+    if !settings.stop_with_stdin {
+        return;
+    }
+    let told = told.clone();
+    #[expect(clippy::disallowed_methods, reason = "a read that ends with the process; no shard may wait on it")]
+    std::thread::spawn(move || {
+        let _ended = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _process_ends = told.send(Told::Signal(Signal::Terminate));
+    });
+}
+
 /// Reads signals on this shard; one shard of a node does.
 pub(crate) fn watch_signals(shard: &Shard, told: &mpsc::Sender<Told>) {
     let (watching, told) = (shard.clone(), told.clone());

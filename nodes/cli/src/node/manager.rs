@@ -14,7 +14,7 @@ use hyperscale_view::ShardView;
 use super::Settings;
 use super::gate::IDLE;
 use super::identity::identity;
-use super::life::{Life, Told, announce, watch_signals};
+use super::life::{Life, Told, announce, watch_signals, watch_stdin};
 use super::serve::{CausesSlot, admin, serve};
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
@@ -45,6 +45,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let answer = answers.into_iter().next().ok_or_else(|| Failure::could_not_run("no shard"))?;
     let ends: Arc<OnceTake<Ends>> = Arc::new(OnceTake::new((listener, inbox, answer)));
     let (told, hear) = mpsc::channel();
+    watch_stdin(settings, &told);
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
         let (ends, manager, told) = (Arc::clone(&ends), Arc::clone(&manager), told.clone());
         let causes = Arc::clone(&causes);

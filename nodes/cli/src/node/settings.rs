@@ -62,6 +62,9 @@ pub(crate) struct NodeFlags {
     /// VUs that a worker takes at once [default: 100000]
     #[arg(long)]
     pub(crate) capacity_vus: Option<u32>,
+    /// Drain when the standard input ends, as a child whose parent may die does
+    #[arg(long, hide = true)]
+    pub(crate) stop_with_stdin: bool,
 }
 
 /// The file; every value as text where it has a form of its own, so that flags and file are read alike.
@@ -105,6 +108,7 @@ pub(crate) struct Settings {
     pub(crate) fleet: String,
     pub(crate) drain_timeout: Duration,
     pub(crate) capacity_vus: u32,
+    pub(crate) stop_with_stdin: bool,
 }
 
 impl Settings {
@@ -186,6 +190,7 @@ impl Settings {
             fleet: flags.fleet.clone().or(file.fleet).unwrap_or_else(|| "default".to_owned()),
             drain_timeout: drain.unwrap_or(DRAIN),
             capacity_vus: capacity.unwrap_or(CAPACITY_VUS),
+            stop_with_stdin: flags.stop_with_stdin,
         })
     }
 

@@ -14,7 +14,7 @@ use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail, Told as FromShard
 use super::Settings;
 use super::gate::IDLE;
 use super::identity::identity;
-use super::life::{Life, Told, announce, watch_signals};
+use super::life::{Life, Told, announce, watch_signals, watch_stdin};
 use super::serve::{CausesSlot, admin, serve};
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
@@ -47,6 +47,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let ends: Arc<Vec<OnceTake<ShardEnds>>> =
         Arc::new(mails.into_iter().zip(answers).map(OnceTake::new).collect());
     let (told, hear) = mpsc::channel();
+    watch_stdin(settings, &told);
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
         let (core, ends, worker, told) =
             (Arc::clone(&core), Arc::clone(&ends), Arc::clone(&worker), told.clone());
