@@ -37,9 +37,15 @@ pub(crate) struct Shown {
 
 /// How following a job ended.
 pub(crate) enum Ending {
-    Finished { result: Box<JobFinalResult>, interrupted: bool },
+    Finished {
+        result: Box<JobFinalResult>,
+        interrupted: bool,
+    },
     /// A gate that cannot send results told only that the job has ended so.
-    Ended { state: JobState, error: String },
+    Ended {
+        state: JobState,
+        error: String,
+    },
     Failed(String),
     /// The user left; the job goes on.
     Detached,
@@ -54,7 +60,9 @@ pub(crate) fn follow(hear: &mpsc::Receiver<Told>, shown: Shown, outputs: &mut Ou
         match hear.recv() {
             Ok(Told::Job(Notice::Window(push))) => lines.window(&push, outputs),
             Ok(Told::Job(Notice::Finished(result))) => return Ending::Finished { result, interrupted },
-            Ok(Told::Job(Notice::Failed { error })) | Ok(Told::Failed(error)) => return Ending::Failed(error),
+            Ok(Told::Job(Notice::Failed { error })) | Ok(Told::Failed(error)) => {
+                return Ending::Failed(error);
+            }
             Ok(Told::Job(Notice::Reconnecting { why })) if !shown.interrupt_ends_job => {
                 say(&format!("the connection is lost ({why}); trying the gates again"));
             }
@@ -87,7 +95,8 @@ pub(crate) fn conclude(end: Ending, shown: Shown, outputs: Outputs) -> Result<Ex
     let (result, interrupted) = match end {
         Ending::Finished { result, interrupted } => (result, interrupted),
         Ending::Ended { state, error } => {
-            let text = format!("the job has {state}; its gate cannot send the result to this version: {error}");
+            let text =
+                format!("the job has {state}; its gate cannot send the result to this version: {error}");
             return Err(Failure::could_not_run(text));
         }
         Ending::Failed(error) => return Err(Failure::could_not_run(error)),

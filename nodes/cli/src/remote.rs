@@ -72,7 +72,9 @@ impl Remote {
             match self.hear.recv() {
                 Ok(Told::Job(hyperscale_client::Notice::Reconnecting { .. })) => {}
                 Ok(told) => return Ok(told),
-                Err(mpsc::RecvError) => return Err(Failure::could_not_run("the client ended without an answer")),
+                Err(mpsc::RecvError) => {
+                    return Err(Failure::could_not_run("the client ended without an answer"));
+                }
             }
         }
     }
@@ -112,8 +114,8 @@ async fn body(
     let show = move |notice| {
         let _listener_gone = notices.send(Told::Job(notice));
     };
-    let client =
-        hyperscale_client_driver::start(shard, &flags.fleet, config, show).map_err(|error| error.to_string())?;
+    let client = hyperscale_client_driver::start(shard, &flags.fleet, config, show)
+        .map_err(|error| error.to_string())?;
     if let Some(first) = first.take() {
         let _has_room = client.local().send(first);
     }

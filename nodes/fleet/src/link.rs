@@ -1,7 +1,7 @@
 //! One connection to a peer, as every role keeps it.
 
 use hyperscale_codec::messages::{
-    ArchivedClockReading, ArchivedHealthPiggyback, ClockReading, HealthPiggyback,
+    ArchivedClockReading, ArchivedGoodbye, ArchivedHealthPiggyback, ClockReading, HealthPiggyback,
 };
 use hyperscale_codec::{Features, Hello, NodeId, Role, ShardId};
 use hyperscale_core::{Instant, WallClock};
@@ -17,6 +17,8 @@ pub struct PeerLink {
     /// Features of both ends.
     pub common: Features,
     pub pulse: Pulse,
+    /// The peer said goodbye in order: its end is no failure.
+    pub left: bool,
 }
 
 impl PeerLink {
@@ -31,7 +33,13 @@ impl PeerLink {
             shard: hello.shard,
             common: both.map_or(Features::default(), |both| both.features),
             pulse: Pulse::default(),
+            left: false,
         }
+    }
+
+    /// Takes a goodbye in.
+    pub fn part(&mut self, goodbye: &ArchivedGoodbye) {
+        self.left = goodbye.code.to_native() == 0;
     }
 
     /// Takes a heartbeat in.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    DcFinalResult, ErrorReply, GateHeartbeat, GatePeerRegistration, GatePeerRegistrationResponse,
+    DcFinalResult, ErrorReply, GateHeartbeat, GatePeerRegistration, GatePeerRegistrationResponse, Goodbye,
     JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobProgress, JobStatusRequest, JobSubmit,
     ManagerHeartbeat, ManagerPeerRegistration, NodesRequest, NodesResponse, RegisterCallback, StatsAck,
     StatsFinal, StatsSnapshot, StatsUpdate,
@@ -211,6 +211,10 @@ impl GateCore {
             Kind::JobProgress => {
                 self.on_progress(link, &frame, frame.decode::<JobProgress>(scratch)?, effects)
             }
+            Kind::Goodbye => {
+                let goodbye = frame.decode::<Goodbye>(scratch)?;
+                self.links.entry(link).and_modify(|link| link.part(goodbye));
+            }
             Kind::StatsUpdate => {
                 self.on_update(link, &frame, &frame.decode::<StatsUpdate>(scratch)?.0, effects);
             }
@@ -223,7 +227,7 @@ impl GateCore {
             Kind::DcFinalResult => {
                 self.on_dc_final(link, &frame, frame.decode::<DcFinalResult>(scratch)?, effects);
             }
-            Kind::Goodbye | Kind::ErrorReply => {}
+            Kind::ErrorReply => {}
             // Kinds whose senders never talk to a gate about anything it does.
             Kind::JobCancelResponse
             | Kind::WorkflowCancelRequest

@@ -73,14 +73,21 @@ impl GateCore {
         if let Some(gate) = self.gates.get_mut(&gone.node) {
             gate.links.remove(&link);
             if gate.links.is_empty() {
-                tracing::warn!(gate = gate.card.name, "a gate is gone; its jobs end with it");
+                let name = &gate.card.name;
+                match gone.left {
+                    true => tracing::info!(gate = name, "a gate has left"),
+                    false => tracing::warn!(gate = name, "a gate is gone; its jobs end with it"),
+                }
                 self.gates.remove(&gone.node);
                 self.ring.remove_node(gone.node);
             }
         }
         if let Some(manager) = self.managers.remove(&link) {
             let Card { name, datacenter, .. } = &manager.card;
-            tracing::warn!(manager = name, datacenter, "a manager is gone");
+            match gone.left {
+                true => tracing::info!(manager = name, datacenter, "a manager has left"),
+                false => tracing::warn!(manager = name, datacenter, "a manager is gone"),
+            }
             self.on_manager_lost(manager.card.node);
         }
     }

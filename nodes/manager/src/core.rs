@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    DcFinalResultAck, GateHeartbeat, JobCancelRequest, JobDispatch, ManagerHeartbeat,
+    DcFinalResultAck, GateHeartbeat, Goodbye, JobCancelRequest, JobDispatch, ManagerHeartbeat,
     ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, ShareRevisionAck, StatsAck,
     StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration,
     WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
@@ -186,6 +186,10 @@ impl ManagerCore {
             Kind::ShareRevisionAck => {
                 self.on_revision_ack(link, frame.decode::<ShareRevisionAck>(scratch)?, effects);
             }
+            Kind::Goodbye => {
+                let goodbye = frame.decode::<Goodbye>(scratch)?;
+                self.links.entry(link).and_modify(|link| link.part(goodbye));
+            }
             Kind::StatsUpdate => {
                 self.on_update(link, &frame, &frame.decode::<StatsUpdate>(scratch)?.0, effects)
             }
@@ -209,11 +213,7 @@ impl ManagerCore {
             }
             Kind::StatsFinalAck => self.on_finals_kept(frame.decode::<StatsFinalAck>(scratch)?, effects),
             // Answers that change nothing here, and a peer's last words.
-            Kind::StatsAck
-            | Kind::JobProgressAck
-            | Kind::WorkflowStatus
-            | Kind::ErrorReply
-            | Kind::Goodbye => {}
+            Kind::StatsAck | Kind::JobProgressAck | Kind::WorkflowStatus | Kind::ErrorReply => {}
             Kind::JobSubmit
             | Kind::JobAck
             | Kind::JobDispatchAck

@@ -63,12 +63,19 @@ impl ManagerCore {
         if let Some(peer) = self.managers.get_mut(&gone.node) {
             peer.links.remove(&link);
             if peer.links.is_empty() {
-                tracing::warn!(manager = peer.card.name, "a manager of this datacenter is gone");
+                let name = &peer.card.name;
+                match gone.left {
+                    true => tracing::info!(manager = name, "a manager of this datacenter has left"),
+                    false => tracing::warn!(manager = name, "a manager of this datacenter is gone"),
+                }
                 self.managers.remove(&gone.node);
             }
         }
         if let Some(worker) = self.workers.remove(&link) {
-            tracing::warn!(worker = worker.name, "a worker is gone");
+            match gone.left {
+                true => tracing::info!(worker = worker.name, "a worker has left"),
+                false => tracing::warn!(worker = worker.name, "a worker is gone"),
+            }
             self.announce(effects);
             self.on_worker_lost(&worker, effects);
         }

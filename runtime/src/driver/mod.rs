@@ -220,6 +220,7 @@ impl<C: Core + 'static> NodeHandle<C> {
     pub async fn stop(self) {
         let Self { driver, .. } = self;
         driver.draining.set(true);
+        driver.enter(|node| node.say_goodbye(&format!("{} has stopped", driver.config.name)));
         driver.silent.set(true);
         let links = std::mem::take(&mut driver.node.borrow_mut().links);
         for entry in links.values() {

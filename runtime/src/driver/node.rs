@@ -194,6 +194,13 @@ impl<C: Core> Node<C> {
         self.chain.push_back(Posted::LinkDown(link, LinkDown::Protocol(text)));
     }
 
+    /// Says on every link that this node ends in order.
+    pub(super) fn say_goodbye(&mut self, text: &str) {
+        let goodbye = Goodbye { code: 0, text: text.to_owned(), retry_after_ms: 0 };
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        links.into_iter().for_each(|link| self.queue(link, Head::default(), &goodbye));
+    }
+
     /// Answers a frame that the core does not see, if it wants an answer.
     pub(super) fn refuse(
         &mut self,

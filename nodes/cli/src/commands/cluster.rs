@@ -75,9 +75,8 @@ struct Node {
 pub(crate) fn cluster(args: &Cluster) -> Result<ExitCode, Failure> {
     let count = usize::from(args.gates)
         + usize::from(args.datacenters) * (usize::from(args.managers) + usize::from(args.workers));
-    preflight::check_host(count + 1).map_err(|error| {
-        Failure::could_not_run(format!("{count} nodes of one shard each: {error}"))
-    })?;
+    preflight::check_host(count + 1)
+        .map_err(|error| Failure::could_not_run(format!("{count} nodes of one shard each: {error}")))?;
     let logs = log_folder(args.log_dir.as_deref())?;
     let (watcher, interrupted) = watch_signals()?;
     let mut nodes = Vec::with_capacity(count);
@@ -115,7 +114,13 @@ fn start_all(args: &Cluster, logs: &Path, nodes: &mut Vec<Node>) -> Result<(), F
             nodes.push(node);
         }
         for at in 1..=args.workers {
-            nodes.push(start(Role::Worker, format!("{datacenter}-worker-{at}"), &datacenter, &managers, logs)?);
+            nodes.push(start(
+                Role::Worker,
+                format!("{datacenter}-worker-{at}"),
+                &datacenter,
+                &managers,
+                logs,
+            )?);
         }
     }
     Ok(())
@@ -183,7 +188,8 @@ fn live(
             return Ok(());
         }
         for node in nodes.iter_mut() {
-            if let Some(status) = node.stdin.is_some().then(|| node.child.try_wait().ok().flatten()).flatten() {
+            if let Some(status) = node.stdin.is_some().then(|| node.child.try_wait().ok().flatten()).flatten()
+            {
                 node.stdin = None;
                 table.note(&format!("{} (pid {}) has ended: {status}", node.name, node.child.id()));
             }

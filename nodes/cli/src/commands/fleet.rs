@@ -90,7 +90,8 @@ pub(crate) struct ListNodes {
 
 fn job(text: &str) -> Result<JobId, String> {
     let id = (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten();
-    id.map(JobId).ok_or_else(|| format!("{text:?} is no job id; one has 32 hex digits, as `submit` prints it"))
+    id.map(JobId)
+        .ok_or_else(|| format!("{text:?} is no job id; one has 32 hex digits, as `submit` prints it"))
 }
 
 pub(crate) fn submit(args: &Submit) -> Result<ExitCode, Failure> {
@@ -115,7 +116,9 @@ pub(crate) fn submit(args: &Submit) -> Result<ExitCode, Failure> {
         Told::Interrupted | Told::Now => {
             return Ok(ExitCode::from(crate::exit::INTERRUPTED));
         }
-        Told::Job(other) => Err(Failure::could_not_run(format!("the gate answered something else: {other:?}"))),
+        Told::Job(other) => {
+            Err(Failure::could_not_run(format!("the gate answered something else: {other:?}")))
+        }
     };
     let (job, owner) = accepted?;
     let gates = gates(&args.fleet);
@@ -124,7 +127,9 @@ pub(crate) fn submit(args: &Submit) -> Result<ExitCode, Failure> {
         let text = json!({ "job_id": job.to_string() }).to_string();
         match answer.take() {
             Some(answer) => answer.write(&text)?,
-            None => say(&format!("job {job} is accepted; its gate is at {owner}\n  follow it: hyperscale watch {job} --gate {gates}")),
+            None => say(&format!(
+                "job {job} is accepted; its gate is at {owner}\n  follow it: hyperscale watch {job} --gate {gates}"
+            )),
         }
         return Ok(ExitCode::SUCCESS);
     }

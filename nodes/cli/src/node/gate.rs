@@ -10,10 +10,10 @@ use hyperscale_gate_driver::{Gate, GateShard, Told as FromShard, bind_shards};
 use hyperscale_runtime::{Answer, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
 use hyperscale_view::ShardView;
 
+use super::Settings;
 use super::identity::identity;
 use super::life::{Life, Told, announce, watch_signals, watch_stdin};
 use super::serve::{CausesSlot, admin, serve};
-use super::Settings;
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
 
@@ -28,7 +28,8 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     preflight::check_host(settings.shards.len()).map_err(Failure::could_not_run)?;
     let wall = clock::wall_clock();
     let (tag, _folder) = identity(settings, wall)?;
-    let (addr, sockets) = bind_shards(settings.listen, settings.shard_count()).map_err(Failure::could_not_run)?;
+    let (addr, sockets) =
+        bind_shards(settings.listen, settings.shard_count()).map_err(Failure::could_not_run)?;
     let causes = CausesSlot::default();
     let (admin, answers) = admin(settings, &causes)?;
     let gate = Arc::new(Gate {
@@ -47,7 +48,8 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let (told, hear) = mpsc::channel();
     watch_stdin(settings, &told);
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
-        let (ends, gate, told, causes) = (Arc::clone(&ends), Arc::clone(&gate), told.clone(), Arc::clone(&causes));
+        let (ends, gate, told, causes) =
+            (Arc::clone(&ends), Arc::clone(&gate), told.clone(), Arc::clone(&causes));
         async move {
             let own = ends.get(usize::from(shard.id())).and_then(OnceTake::take);
             let (Some((sockets, inbox, answer)), Ok(seed)) = (own, entropy::seed()) else { return };
@@ -55,12 +57,13 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
             if shard.id() == 0 {
                 watch_signals(&shard, &told);
             }
-            let node = hyperscale_gate_driver::start(&shard, &gate, sockets, seed, Some(inbox), move |said| {
-                let _process_ends = told.send(match said {
-                    FromShard::Drained => Told::Drained,
-                    FromShard::Refused(why) => Told::Refused(why),
+            let node =
+                hyperscale_gate_driver::start(&shard, &gate, sockets, seed, Some(inbox), move |said| {
+                    let _process_ends = told.send(match said {
+                        FromShard::Drained => Told::Drained,
+                        FromShard::Refused(why) => Told::Refused(why),
+                    });
                 });
-            });
             serve(&shard, node, answer, GateCore::view).await;
         }
     });

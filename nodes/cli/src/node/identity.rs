@@ -46,14 +46,16 @@ fn kept(path: &Path) -> Result<(NodeId, u64, Option<Folder>), Failure> {
         Failure::could_not_run(format!("data folder {}: {what}: {error}", path.display()))
     };
     std::fs::create_dir_all(path).map_err(|error| failed("cannot be made", &error))?;
-    let lock = std::fs::File::create(path.join("lock")).map_err(|error| failed("cannot be written to", &error))?;
+    let lock =
+        std::fs::File::create(path.join("lock")).map_err(|error| failed("cannot be written to", &error))?;
     lock.try_lock().map_err(|error| {
         failed("another node runs on it", &format!("{error}; give each node a --data-dir of its own"))
     })?;
     let file = path.join("identity.json");
     let mut kept = match std::fs::read(&file) {
-        Ok(bytes) => serde_json::from_slice::<Kept>(&bytes)
-            .map_err(|error| failed("identity.json cannot be read", &format!("{error}; remove it for a new id")))?,
+        Ok(bytes) => serde_json::from_slice::<Kept>(&bytes).map_err(|error| {
+            failed("identity.json cannot be read", &format!("{error}; remove it for a new id"))
+        })?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Kept { id: format!("{:032x}", entropy::unique().map_err(Failure::could_not_run)?), boot: 0 }
         }

@@ -35,11 +35,16 @@ pub(crate) struct Life<'a> {
 }
 
 /// Says where the node is, the first line on stdout.
-pub(crate) fn announce(settings: &Settings, frame: Option<std::net::SocketAddr>, admin: std::net::SocketAddr) {
+pub(crate) fn announce(
+    settings: &Settings,
+    frame: Option<std::net::SocketAddr>,
+    admin: std::net::SocketAddr,
+) {
     let (role, name) = (settings.role, &settings.name);
     let frame = frame.map_or_else(|| "nowhere".to_owned(), |addr| addr.to_string());
     let mut out = std::io::stdout();
-    let _nobody_reads = writeln!(out, "{role} {name} listens on {frame}; admin http://{admin}/").and_then(|()| out.flush());
+    let _nobody_reads =
+        writeln!(out, "{role} {name} listens on {frame}; admin http://{admin}/").and_then(|()| out.flush());
 }
 
 /// Takes the end of the standard input for a signal, where the settings say so.
@@ -48,7 +53,10 @@ pub(crate) fn watch_stdin(settings: &Settings, told: &mpsc::Sender<Told>) {
         return;
     }
     let told = told.clone();
-    #[expect(clippy::disallowed_methods, reason = "a read that ends with the process; no shard may wait on it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a read that ends with the process; no shard may wait on it"
+    )]
     std::thread::spawn(move || {
         let _ended = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         let _process_ends = told.send(Told::Signal(Signal::Terminate));
@@ -84,11 +92,14 @@ impl Life<'_> {
         let mut drained = 0;
         let result = loop {
             let now = clock::now();
-            let left = deadline.map_or(Duration::MAX, |deadline: hyperscale_core::Instant| deadline.since(now));
+            let left =
+                deadline.map_or(Duration::MAX, |deadline: hyperscale_core::Instant| deadline.since(now));
             match hear.recv_timeout(left) {
                 Ok(Told::Signal(signal)) if deadline.is_none() => {
                     let seconds = settings.drain_timeout.as_secs();
-                    tracing::info!("{signal}: {role} {name} drains, for {seconds} s at most; again ends at once");
+                    tracing::info!(
+                        "{signal}: {role} {name} drains, for {seconds} s at most; again ends at once"
+                    );
                     deadline = Some(now + settings.drain_timeout);
                     drain();
                 }

@@ -53,13 +53,19 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
             let (Some((listener, inbox, answer)), Ok(seed)) = (ends.take(), entropy::seed()) else { return };
             let _only_one = causes.set(Arc::clone(shard.causes()));
             watch_signals(&shard, &told);
-            let node =
-                hyperscale_manager_driver::start(&shard, &manager, listener, seed, Some(inbox), move |said| {
+            let node = hyperscale_manager_driver::start(
+                &shard,
+                &manager,
+                listener,
+                seed,
+                Some(inbox),
+                move |said| {
                     let _process_ends = told.send(match said {
                         FromShard::Drained => Told::Drained,
                         FromShard::Refused(why) => Told::Refused(why),
                     });
-                });
+                },
+            );
             serve(&shard, node, answer, ManagerCore::view).await;
         }
     });

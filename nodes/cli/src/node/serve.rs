@@ -21,9 +21,9 @@ pub(crate) fn admin(
     causes: &CausesSlot,
 ) -> Result<(AdminServer, Vec<Answer<ShardView>>), Failure> {
     let (lines, answers): (Vec<Ask<ShardView>>, Vec<_>) = (0..settings.shard_count()).map(|_| ask()).unzip();
-    let lines = (0_u16..).zip(lines).map(|(shard, line)| {
-        ShardLine::new(shard, move |reply| line.ask(move |view| reply.send(view)))
-    });
+    let lines = (0_u16..)
+        .zip(lines)
+        .map(|(shard, line)| ShardLine::new(shard, move |reply| line.ask(move |view| reply.send(view))));
     let mut config = AdminConfig::new(settings.admin, settings.name.clone(), settings.role.as_str());
     config.datacenter.clone_from(&settings.datacenter);
     config.protocol = hyperscale_codec::ProtocolVersion::CURRENT.to_string();

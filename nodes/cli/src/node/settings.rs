@@ -162,11 +162,16 @@ impl Settings {
         };
         if join.is_empty() && role != Role::Gate {
             let whom = if role == Role::Worker { "managers" } else { "gates" };
-            return Err(wrong("join", &format!("a {role} alone does nothing; name {whom}: --join HOST:PORT,...")));
+            return Err(wrong(
+                "join",
+                &format!("a {role} alone does nothing; name {whom}: --join HOST:PORT,..."),
+            ));
         }
         let chosen = match (&flags.cores, file.cores) {
             (Some(chosen), _) => Some(chosen.clone()),
-            (None, text) => text.map(|text| core_choice(&text)).transpose().map_err(|why| wrong("cores", &why))?,
+            (None, text) => {
+                text.map(|text| core_choice(&text)).transpose().map_err(|why| wrong("cores", &why))?
+            }
         };
         let shards = shards(role, chosen).map_err(|why| wrong("cores", &why))?;
         let drain = file.drain_timeout.map(|text| duration(&text)).transpose();

@@ -9,7 +9,9 @@ use hyperscale_runtime::tcp::{BoundListener, bind};
 use hyperscale_runtime::{Answer, LinkLimits, TaskKind, clock, entropy, preflight};
 use hyperscale_view::ShardView;
 use hyperscale_worker::{Local, WorkerCore};
-use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail, Told as FromShard, Worker, run_shard, start_core};
+use hyperscale_worker_driver::{
+    CoreMail, Mailboxes, ShardMail, Told as FromShard, Worker, run_shard, start_core,
+};
 
 use super::Settings;
 use super::gate::IDLE;

@@ -20,7 +20,10 @@ fn a_file_says_everything_and_flags_win_over_it() {
     let (_folder, mut flags) = file(text);
     flags.name = Some("n".to_owned());
     let settings = Settings::new(Role::Manager, &flags).unwrap();
-    assert_eq!((settings.name.as_str(), settings.datacenter.as_str(), settings.fleet.as_str()), ("n", "eu", "f"));
+    assert_eq!(
+        (settings.name.as_str(), settings.datacenter.as_str(), settings.fleet.as_str()),
+        ("n", "eu", "f")
+    );
     assert_eq!((settings.listen.port(), settings.admin.port(), settings.join.len()), (1, 2, 2));
     assert_eq!((settings.shards.len(), settings.drain_timeout), (1, Duration::from_secs(5)));
 }
