@@ -169,9 +169,9 @@ impl Hist {
         }
         let exact = (u128::from(self.count) * u128::from(ppm.min(1_000_000))).div_ceil(1_000_000);
         let rank = u64::try_from(exact).unwrap_or(u64::MAX).max(1);
-        let mut seen = 0;
+        let mut seen = 0_u64;
         for i in self.span() {
-            seen += self.counts[i];
+            seen = seen.saturating_add(self.counts[i]);
             if seen >= rank {
                 let high = if i == BUCKETS - 1 { self.max } else { bucket_high(i) };
                 return Some(high.clamp(self.min, self.max));
@@ -180,14 +180,15 @@ impl Hist {
         Some(self.max)
     }
 
-    /// Adds another histogram.
+    /// Adds another histogram. Counts and the sum stay at their largest where they would go beyond, which only
+    /// figures that a peer made up can.
     pub fn merge(&mut self, other: &Self) {
         for i in other.span() {
-            self.counts[i] += other.counts[i];
+            self.counts[i] = self.counts[i].saturating_add(other.counts[i]);
         }
-        self.count += other.count;
-        self.over += other.over;
-        self.sum += other.sum;
+        self.count = self.count.saturating_add(other.count);
+        self.over = self.over.saturating_add(other.over);
+        self.sum = self.sum.saturating_add(other.sum);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
     }

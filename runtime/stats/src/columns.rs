@@ -104,7 +104,10 @@ fn rows_of<T>(column: &[T], target: usize, read: impl Fn(&T) -> u16) -> Range<us
 pub fn merge_cell(columns: &ArchivedStatsColumns, row: usize, cell: &mut Cell) -> Result<(), MergeError> {
     let short = || MergeError::ShortColumn(row);
     macro_rules! add {
-        ($($field:ident),+) => { $(cell.$field += columns.$field.get(row).ok_or_else(short)?.to_native();)+ };
+        ($($field:ident),+) => { $(
+            let told = columns.$field.get(row).ok_or_else(short)?.to_native();
+            cell.$field = cell.$field.saturating_add(told);
+        )+ };
     }
     macro_rules! add_hist {
         ($($field:ident),+) => { $(

@@ -72,13 +72,13 @@ impl<K: Ord + Copy> WindowMerge<K> {
             let cells = usize::try_from(workflow.0).ok().and_then(|at| self.cells.get_mut(at));
             let cell = cells.and_then(|cells| cells.cell_mut(step)).ok_or(missing)?;
             merge_cell(columns, row, cell)?;
-            in_flight += std::mem::take(&mut cell.in_flight);
+            in_flight = std::mem::take(&mut cell.in_flight).saturating_add(in_flight);
         }
         self.from = Some(self.from.map_or(from, |first| first.min(from)));
         self.to = self.to.max(to);
         self.end_us = self.end_us.max(columns.end_us.to_native());
         let told = self.senders.entry(sender).or_default();
-        told.in_flight_so_far += in_flight;
+        told.in_flight_so_far = told.in_flight_so_far.saturating_add(in_flight);
         if !columns.more {
             told.through = told.through.max(Some(to));
             told.in_flight = std::mem::take(&mut told.in_flight_so_far);
@@ -101,7 +101,7 @@ impl<K: Ord + Copy> WindowMerge<K> {
     /// Requests in flight over all senders, as last told.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.senders.values().map(|told| told.in_flight).sum()
+        self.senders.values().map(|told| told.in_flight).fold(0, u64::saturating_add)
     }
 
     /// Shows what waits to `pass`, then empties it.
