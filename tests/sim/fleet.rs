@@ -49,6 +49,8 @@ pub(crate) struct Fleet {
     pub(crate) notices: Vec<Notice>,
     /// A worker whose windows are lost on their way; everything else of it arrives.
     pub(crate) windows_lost_of: Option<usize>,
+    /// Whether finals are lost between the manager and the gate; everything else arrives.
+    pub(crate) finals_lost: bool,
     /// Everything delivered, in order: when, to whom, how many bytes.
     pub(crate) trace: Vec<(u64, usize, usize)>,
 }
@@ -106,6 +108,7 @@ impl Fleet {
             next_link: 1,
             notices: Vec::new(),
             windows_lost_of: None,
+            finals_lost: false,
             trace: Vec::new(),
         };
         for at in 0..workers {
@@ -148,6 +151,11 @@ impl Fleet {
     /// From now on every shard's times fill its histograms.
     pub(crate) fn spread_times(&mut self) {
         self.shards.values_mut().for_each(|shard| shard.spread = true);
+    }
+
+    /// From now on nothing of a share is recorded in its first window.
+    pub(crate) fn come_late(&mut self) {
+        self.shards.values_mut().for_each(|shard| shard.comes_late = true);
     }
 
     /// Requests that one worker's shards recorded.
@@ -266,6 +274,9 @@ impl Fleet {
                 if kind == Kind::StatsUpdate
                     && self.windows_lost_of.map(|at| FIRST_WORKER + at) == Some(sender)
                 {
+                    return;
+                }
+                if kind == Kind::StatsFinal && self.finals_lost && sender == MANAGER {
                     return;
                 }
                 self.trace.push((self.now.0, to, bytes.len()));

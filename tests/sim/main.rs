@@ -113,6 +113,32 @@ fn workflows_run_in_their_order() {
 }
 
 #[test]
+fn workflows_whose_first_windows_are_empty_are_counted_to_the_last_request() {
+    let mut fleet = Fleet::new(2, 2);
+    fleet.come_late();
+    fleet.submit(DIAMOND);
+    fleet.run_until_finished();
+    let summary = summary(&fleet);
+    assert_eq!((summary.status.as_str(), summary.partial), ("completed", false));
+    assert_eq!(summary.totals.requests, fleet.recorded());
+    let longest = summary.workflows.iter().find(|workflow| workflow.name == "left").unwrap();
+    assert!(longest.totals.requests > 0, "it ran for more than its first window");
+}
+
+#[test]
+fn a_result_whose_finals_did_not_reach_the_gate_is_partial_and_says_so() {
+    let mut fleet = Fleet::new(1, 2);
+    fleet.submit(ONE_STEP);
+    fleet.finals_lost = true;
+    fleet.run_until_finished();
+    let summary = summary(&fleet);
+    assert_eq!((summary.status.as_str(), summary.partial), ("completed", true));
+    assert_eq!(summary.workers[0].state, "partial");
+    let missing = summary.events.iter().find(|event| event.kind == "statistics_missing");
+    assert!(missing.unwrap().detail.contains("worker node-3"), "{:?}", summary.events);
+}
+
+#[test]
 fn a_cancel_ends_the_job_and_keeps_what_was_recorded() {
     let mut fleet = Fleet::new(2, 2);
     fleet.submit(DIAMOND);

@@ -21,6 +21,8 @@ struct Running {
     duration: Duration,
     started: Option<(Instant, Instant)>,
     next_window: u32,
+    /// The windows before have recorded nothing, and this one shall not either.
+    silent: bool,
 }
 
 /// One shard.
@@ -28,6 +30,8 @@ struct Running {
 pub(crate) struct FakeShard {
     shares: BTreeMap<ShareKey, Running>,
     pub(crate) recorded: u64,
+    /// Whether it records nothing in the first window of each share: its load has come late.
+    pub(crate) comes_late: bool,
     /// Whether its times fill histograms, as those of a long job on a bad day do.
     pub(crate) spread: bool,
 }
@@ -50,6 +54,7 @@ impl FakeShard {
                     duration: duration_of(&prepare.plan, workflow),
                     started: None,
                     next_window: 0,
+                    silent: self.comes_late,
                 };
                 self.shares.insert(prepare.key, running);
                 vec![Report::Ready { key: prepare.key, shard, result: Ok(()) }]
@@ -97,8 +102,12 @@ impl FakeShard {
     }
 
     fn record(&mut self, key: ShareKey) -> CellSet {
-        let steps = self.shares[&key].steps;
+        let running = self.shares.get_mut(&key).unwrap();
+        let steps = running.steps;
         let mut cells = CellSet::new(steps);
+        if std::mem::take(&mut running.silent) {
+            return cells;
+        }
         let requests = if self.spread { SPREAD_PER_WINDOW } else { PER_WINDOW };
         for step in 0..steps {
             let cell = cells.step_mut(step);
@@ -129,6 +138,7 @@ impl FakeShard {
     }
 
     fn end(&mut self, shard: ShardId, now: Instant, key: ShareKey, outcome: WorkflowState) -> Option<Report> {
+        self.shares.get(&key)?;
         let delta = Box::new(self.record(key));
         let running = self.shares.remove(&key)?;
         let (at, _) = running.started.unwrap_or((now, now));

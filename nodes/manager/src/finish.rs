@@ -44,10 +44,18 @@ impl ManagerCore {
         if let Some(record) = job.workers.get_mut(&node) {
             record.generator_ok &= told.generator_ok;
             record.clock = clock.or(record.clock);
+            record.epochs =
+                record.epochs.saturating_add(u32::try_from(told.epochs.len()).unwrap_or(u32::MAX));
             if !whole {
                 record.state = WorkerState::Partial;
                 record.gap_ms = record.gap_ms.max(millis(gap));
             }
+        }
+        if !whole {
+            let name = job.workers.get(&node).map_or("", |record| record.name.as_str());
+            tracing::error!(job = %id, worker = name, workflow = workflow.0, "a share ended, and its last figures are missing");
+            let detail = format!("worker {name} ended workflow {}; its last figures are missing", workflow.0);
+            job.event(now, "statistics_missing", detail);
         }
         self.end_if_done(id, workflow, effects);
     }
@@ -102,6 +110,7 @@ impl ManagerCore {
             generator_ok: record.generator_ok,
             clock_offset_us: record.clock.map_or(0, |clock| clock.offset_ns / 1_000),
             clock_error_us: record.clock.map_or(u64::MAX, |clock| micros(clock.error())),
+            epochs: record.epochs,
         });
         let duration = match (start, job.last_end.or(job.ended_at)) {
             (Some(start), Some(end)) => end.since(start),

@@ -54,6 +54,8 @@ pub(crate) struct WorkerRecord {
     pub(crate) generator_ok: bool,
     /// How far its clock was off when its last share ended.
     pub(crate) clock: Option<ClockOffset>,
+    /// Epochs of its shares that have ended.
+    pub(crate) epochs: u32,
 }
 
 /// One job's part in this datacenter.
@@ -85,6 +87,8 @@ pub(crate) struct DcJob {
     pub(crate) started_unix_ms: u64,
     pub(crate) last_end: Option<Instant>,
     pub(crate) cancelled: bool,
+    /// Messages of statistics that were refused.
+    pub(crate) refused: u64,
     pub(crate) events: Vec<JobEvent>,
     /// The result, until the gate acknowledges it.
     pub(crate) outcome: Option<JobState>,

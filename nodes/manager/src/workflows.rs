@@ -69,6 +69,7 @@ impl ManagerCore {
                 gap_ms: 0,
                 generator_ok: true,
                 clock: None,
+                epochs: 0,
             });
             let dispatch = WorkflowDispatch {
                 job: id.to_bytes(),
