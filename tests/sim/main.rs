@@ -235,6 +235,43 @@ fn the_last_line_of_a_view_ends_with_the_job_and_not_with_the_second() {
     assert_eq!(ends.collect::<Vec<_>>(), [(0, 1_000), (1_000, 2_000), (2_000, 2_500)]);
 }
 
+/// Two run beside each other, one follows the one that ends within a window.
+const BESIDE: &str = r#"
+name = "beside"
+target = "http://127.0.0.1:1"
+[workflows.short]
+vus = 8
+duration = "1300ms"
+steps = [{ get = "/" }]
+[workflows.long]
+vus = 8
+duration = "3200ms"
+steps = [{ get = "/" }]
+[workflows.next]
+after = ["short"]
+vus = 8
+duration = "1s"
+steps = [{ get = "/" }]
+"#;
+
+#[test]
+fn workflows_that_run_beside_each_other_share_one_line_a_window() {
+    let mut fleet = Fleet::new(2, 2);
+    fleet.submit(BESIDE);
+    fleet.run_until_finished();
+    let lines = fleet.notices.iter().filter_map(|notice| match notice {
+        Notice::Window(push) => Some((push.from_ms, push.to_ms, push.requests)),
+        _ => None,
+    });
+    let lines: Vec<(u64, u64, u64)> = lines.collect();
+    let spans: Vec<(u64, u64)> = lines.iter().map(|(from, to, _)| (*from, *to)).collect();
+    assert_eq!(spans, [(0, 1_000), (1_000, 2_000), (2_000, 3_000), (3_000, 3_200)]);
+    // Five shards record seven requests each a window or a last piece of one: of two workflows, then of three.
+    let requests: Vec<u64> = lines.iter().map(|(_, _, requests)| *requests).collect();
+    assert_eq!(requests, [70, 105, 70, 35]);
+    assert_eq!(requests.iter().sum::<u64>(), summary(&fleet).totals.requests);
+}
+
 #[test]
 fn a_plan_that_no_worker_can_parse_is_refused_with_its_place() {
     let mut fleet = Fleet::new(1, 1);

@@ -11,7 +11,7 @@ use hyperscale_core::LinkId;
 use hyperscale_ledger::ManagerEntry;
 
 use crate::core::{Command, ManagerCore, ManagerEffects};
-use crate::stats::send_totals;
+use crate::stats::{pass_up, send_totals};
 use crate::workflows::{index, micros, millis, wire};
 
 impl ManagerCore {
@@ -76,9 +76,10 @@ impl ManagerCore {
     }
 
     pub(crate) fn on_job_ended(&mut self, id: JobId, effects: &mut ManagerEffects) {
-        let now = self.now;
+        let (now, manager) = (self.now, self.config.identity.node);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.ended_at = Some(now);
+        pass_up(job, manager, effects);
         if job.workers.values().any(|record| record.state != WorkerState::Ok) {
             send_totals(job, effects);
         }

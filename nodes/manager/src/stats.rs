@@ -5,9 +5,11 @@ use hyperscale_codec::messages::{
     ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsColumns, StatsFinal, StatsFinalAck,
     StatsSnapshot, StatsUpdate,
 };
-use hyperscale_codec::{Epoch, ErrorCode, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId};
+use hyperscale_codec::{
+    Epoch, ErrorCode, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId, WorkflowId,
+};
 use hyperscale_core::LinkId;
-use hyperscale_stats::{ColumnsBuilder, Held, Source};
+use hyperscale_stats::{ColumnsBuilder, Held, Source, all_cells};
 
 use crate::core::{ManagerCore, ManagerEffects, Owner, refuse};
 use crate::job::DcJob;
@@ -68,13 +70,16 @@ impl ManagerCore {
         let now = self.now;
         let manager = self.config.identity.node;
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let taken = job.totals.take_delta(columns, |_, _, _| {}).and_then(|()| job.view.take(node, columns));
+        let taken = job
+            .totals
+            .take_delta(columns, |_, _, _| {})
+            .and_then(|()| job.view.take((node, workflow_of(columns)), columns));
         if let Err(error) = taken {
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
         job.view_since.get_or_insert(now);
-        if job.view.is_complete() {
+        if job.view_is_due(now) {
             pass_up(job, manager, effects);
         }
         acknowledge(&mut self.ack, link, frame, columns, effects);
@@ -89,7 +94,7 @@ impl ManagerCore {
         effects: &mut ManagerEffects,
     ) {
         let Some((node, id)) = self.sender(link, frame, columns, effects) else { return };
-        let manager = self.config.identity.node;
+        let (now, manager) = (self.now, self.config.identity.node);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if let Err(error) = job.totals.take_snapshot(columns, is_final, |_, _, _| {}) {
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
@@ -97,8 +102,8 @@ impl ManagerCore {
         }
         // The last message of a final is the last word of its worker about the share; others may still have one.
         if is_final && !columns.more {
-            job.view.forget(node);
-            if job.view.is_complete() {
+            job.view.forget((node, workflow_of(columns)));
+            if job.view_is_due(now) {
                 pass_up(job, manager, effects);
             }
             job.found_again(node);
@@ -128,7 +133,7 @@ impl ManagerCore {
         let now = self.now;
         let manager = self.config.identity.node;
         for job in self.jobs.values_mut() {
-            if job.view_deadline().is_some_and(|due| due <= now) {
+            if job.view_is_due(now) {
                 pass_up(job, manager, effects);
             }
         }
@@ -175,8 +180,13 @@ fn columns_of(job: &DcJob, wanted: impl Fn(&Held<'_>) -> bool) -> Vec<StatsColum
     builder.build()
 }
 
+/// The workflow whose share a worker's message is about.
+fn workflow_of(columns: &ArchivedStatsColumns) -> WorkflowId {
+    all_cells(columns).next().map(|(_, workflow, _)| workflow).unwrap_or_default()
+}
+
 /// Sends the merged windows up under the manager's own name.
-fn pass_up(job: &mut DcJob, manager: NodeId, effects: &mut ManagerEffects) {
+pub(crate) fn pass_up(job: &mut DcJob, manager: NodeId, effects: &mut ManagerEffects) {
     job.view_since = None;
     let in_flight = job.view.in_flight();
     let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);

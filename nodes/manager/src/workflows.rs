@@ -157,7 +157,7 @@ impl ManagerCore {
             job_elapsed_us: micros(start.since(job_start)),
         };
         for (node, link, _) in live.iter().filter(|(_, _, ready)| *ready) {
-            job.view.expect(*node);
+            job.view.expect((*node, workflow));
             // What the order takes on its way is over when it arrives.
             order.start_in_us = micros(wait.saturating_sub(away(link)));
             effects.send(*link, Head::default().job(id), &order);
@@ -255,6 +255,7 @@ impl ManagerCore {
 fn lose_worker(job: &mut DcJob, worker: &Worker, now: hyperscale_core::Instant) -> Vec<WorkflowId> {
     let mut touched = Vec::new();
     for (at, entry) in job.workflows.iter_mut().enumerate() {
+        job.view.forget((worker.node, wire(at)));
         let alone = entry.shares.len() == 1;
         if let Some(share) = entry.shares.get_mut(&worker.node).filter(|share| share.ended.is_none()) {
             // The others' load goes on; a workflow without any worker has failed.
@@ -263,7 +264,6 @@ fn lose_worker(job: &mut DcJob, worker: &Worker, now: hyperscale_core::Instant) 
             touched.push(wire(at));
         }
     }
-    job.view.forget(worker.node);
     if !touched.is_empty() {
         let gaps = touched.iter().map(|workflow| job.gap(worker.node, index(*workflow), now));
         let gap = gaps.max().unwrap_or_default();

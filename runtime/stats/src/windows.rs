@@ -92,10 +92,10 @@ impl<K: Ord + Copy> WindowMerge<K> {
         self.from.is_some() && self.senders.values().all(|told| told.through >= Some(self.to))
     }
 
-    /// Whether something waits.
+    /// The last window that waits, if any does.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.from.is_some()
+    pub fn waits_to(&self) -> Option<u32> {
+        self.from.map(|_| self.to)
     }
 
     /// Requests in flight over all senders, as last told.
