@@ -175,13 +175,10 @@ impl GateJob {
 
     /// What became of a worker: as its manager told, but not whole where finals that it sent are not held here.
     pub(crate) fn worker_state(&self, told: &WorkerOutcome) -> WorkerState {
+        let state = WorkerState::from_wire(told.state);
         let held = self.totals.finals_of(NodeId::from_bytes(told.worker));
-        match WorkerState::from_wire(told.state) {
-            WorkerState::Ok if u32::try_from(held).is_ok_and(|held| held < told.epochs) => {
-                WorkerState::Partial
-            }
-            state => state,
-        }
+        let lacks = u32::try_from(held).is_ok_and(|held| held < told.epochs);
+        if lacks && state == WorkerState::Ok { WorkerState::Partial } else { state }
     }
 
     pub(crate) fn all_finished(&self) -> bool {
