@@ -1,6 +1,7 @@
 //! A rate with a count (`-n N -q RATE`): shards that know nothing of each other send exactly N requests together.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::arithmetic_side_effects,
     reason = "a test that cannot go on fails where it stands"
 )]
