@@ -169,9 +169,9 @@ impl Hist {
         }
         let exact = (u128::from(self.count) * u128::from(ppm.min(1_000_000))).div_ceil(1_000_000);
         let rank = u64::try_from(exact).unwrap_or(u64::MAX).max(1);
-        let mut seen = 0;
+        let mut seen = 0_u64;
         for i in self.span() {
-            seen += self.counts[i];
+            seen = seen.saturating_add(self.counts[i]);
             if seen >= rank {
                 let high = if i == BUCKETS - 1 { self.max } else { bucket_high(i) };
                 return Some(high.clamp(self.min, self.max));

@@ -49,6 +49,32 @@ fn the_guides_three_workflows_run_in_their_order_and_are_counted_step_by_step() 
     assert!(whole >= seconds(warm) + seconds(buy).max(seconds(browse)) - 0.01, "{summary}");
 }
 
+/// The first user comes 2 s after the second workflow began: its first windows have nothing in them.
+#[test]
+fn a_workflow_whose_first_windows_are_empty_is_counted_to_the_last_request() {
+    let target = Target::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("late.toml");
+    let body = format!(
+        "target = \"{}\"\n\
+         [workflows.first]\nvus = 1\niterations = 1\nsteps = [{{ get = \"/\" }}]\n\
+         [workflows.late]\nafter = [\"first\"]\nstart_vus = 0\nstages = [\"2s:1\", \"1s:2\"]\n\
+         steps = [{{ get = \"/\" }}, {{ think = \"50ms\" }}]\n",
+        target.url()
+    );
+    std::fs::write(&plan, body).unwrap();
+    let output = run(&["run", plan.to_str().unwrap(), "--json", "-", "--quiet"]);
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let summary = summary(&output);
+    assert_adds_up(&summary);
+    assert_eq!(summary["partial"], false, "{summary}");
+    assert!(number(&summary["workflows"][1]["iterations"]["due"]) > 0, "{summary}");
+    let (requests, cancelled) =
+        (number(&summary["totals"]["requests"]), number(&summary["totals"]["cancelled"]));
+    let served = target.count("served");
+    assert!(requests <= served && served <= requests + cancelled, "{served}: {summary}");
+}
+
 #[test]
 fn every_example_of_the_guide_is_a_plan() {
     for entry in std::fs::read_dir(examples()).unwrap() {

@@ -50,6 +50,8 @@ pub(crate) struct Fleet {
     pub(crate) notices: Vec<Notice>,
     /// A worker whose windows are lost on their way; everything else of it arrives.
     pub(crate) windows_lost_of: Option<usize>,
+    /// Whether finals are lost between the manager and the gate; everything else arrives.
+    pub(crate) finals_lost: bool,
     /// Everything delivered, in order: when, to whom, how many bytes.
     pub(crate) trace: Vec<(u64, usize, usize)>,
 }
@@ -116,6 +118,7 @@ impl Fleet {
             next_link: 1,
             notices: Vec::new(),
             windows_lost_of: None,
+            finals_lost: false,
             trace: Vec::new(),
         };
         for at in 0..workers {
@@ -164,6 +167,15 @@ impl Fleet {
         for shard in self.shards.values_mut() {
             if let LoadShard::Fake(fake) = shard {
                 fake.spread = true;
+            }
+        }
+    }
+
+    /// From now on nothing of a share is recorded in its first window.
+    pub(crate) fn come_late(&mut self) {
+        for shard in self.shards.values_mut() {
+            if let LoadShard::Fake(fake) = shard {
+                fake.comes_late = true;
             }
         }
     }
@@ -319,6 +331,9 @@ impl Fleet {
                 if kind == Kind::StatsUpdate
                     && self.windows_lost_of.map(|at| FIRST_WORKER + at) == Some(sender)
                 {
+                    return;
+                }
+                if kind == Kind::StatsFinal && self.finals_lost && sender == MANAGER {
                     return;
                 }
                 self.trace.push((self.now.0, to, bytes.len()));

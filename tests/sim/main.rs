@@ -116,6 +116,32 @@ fn workflows_run_in_their_order() {
 }
 
 #[test]
+fn workflows_whose_first_windows_are_empty_are_counted_to_the_last_request() {
+    let mut fleet = Fleet::new(2, 2);
+    fleet.come_late();
+    fleet.submit(DIAMOND);
+    fleet.run_until_finished();
+    let summary = summary(&fleet);
+    assert_eq!((summary.status.as_str(), summary.partial), ("completed", false));
+    assert_eq!(summary.totals.requests, fleet.recorded());
+    let longest = summary.workflows.iter().find(|workflow| workflow.name == "left").unwrap();
+    assert!(longest.totals.requests > 0, "it ran for more than its first window");
+}
+
+#[test]
+fn a_result_whose_finals_did_not_reach_the_gate_is_partial_and_says_so() {
+    let mut fleet = Fleet::new(1, 2);
+    fleet.submit(ONE_STEP);
+    fleet.finals_lost = true;
+    fleet.run_until_finished();
+    let summary = summary(&fleet);
+    assert_eq!((summary.status.as_str(), summary.partial), ("completed", true));
+    assert_eq!(summary.workers[0].state, "partial");
+    let missing = summary.events.iter().find(|event| event.kind == "statistics_missing");
+    assert!(missing.unwrap().detail.contains("worker worker-0"), "{:?}", summary.events);
+}
+
+#[test]
 fn a_cancel_ends_the_job_and_keeps_what_was_recorded() {
     let mut fleet = Fleet::new(2, 2);
     fleet.submit(DIAMOND);
@@ -210,6 +236,43 @@ fn the_last_line_of_a_view_ends_with_the_job_and_not_with_the_second() {
         _ => None,
     });
     assert_eq!(ends.collect::<Vec<_>>(), [(0, 1_000), (1_000, 2_000), (2_000, 2_500)]);
+}
+
+/// Two run beside each other, one follows the one that ends within a window.
+const BESIDE: &str = r#"
+name = "beside"
+target = "http://127.0.0.1:1"
+[workflows.short]
+vus = 8
+duration = "1300ms"
+steps = [{ get = "/" }]
+[workflows.long]
+vus = 8
+duration = "3200ms"
+steps = [{ get = "/" }]
+[workflows.next]
+after = ["short"]
+vus = 8
+duration = "1s"
+steps = [{ get = "/" }]
+"#;
+
+#[test]
+fn workflows_that_run_beside_each_other_share_one_line_a_window() {
+    let mut fleet = Fleet::new(2, 2);
+    fleet.submit(BESIDE);
+    fleet.run_until_finished();
+    let lines = fleet.notices.iter().filter_map(|notice| match notice {
+        Notice::Window(push) => Some((push.from_ms, push.to_ms, push.requests)),
+        _ => None,
+    });
+    let lines: Vec<(u64, u64, u64)> = lines.collect();
+    let spans: Vec<(u64, u64)> = lines.iter().map(|(from, to, _)| (*from, *to)).collect();
+    assert_eq!(spans, [(0, 1_000), (1_000, 2_000), (2_000, 3_000), (3_000, 3_200)]);
+    // Five shards record seven requests each a window or a last piece of one: of two workflows, then of three.
+    let requests: Vec<u64> = lines.iter().map(|(_, _, requests)| *requests).collect();
+    assert_eq!(requests, [70, 105, 70, 35]);
+    assert_eq!(requests.iter().sum::<u64>(), summary(&fleet).totals.requests);
 }
 
 #[test]

@@ -61,6 +61,8 @@ struct Running {
     started: Option<(Instant, Instant)>,
     next_window: u32,
     from: Duration,
+    /// The windows before have recorded nothing, and this one shall not either.
+    silent: bool,
 }
 
 /// One shard.
@@ -68,6 +70,8 @@ struct Running {
 pub(crate) struct FakeShard {
     shares: BTreeMap<ShareKey, Running>,
     pub(crate) recorded: u64,
+    /// Whether it records nothing in the first window of each share: its load has come late.
+    pub(crate) comes_late: bool,
     /// Whether its times fill histograms, as those of a long job on a bad day do.
     pub(crate) spread: bool,
 }
@@ -91,6 +95,7 @@ impl FakeShard {
                     started: None,
                     next_window: 0,
                     from: prepare.from,
+                    silent: self.comes_late,
                 };
                 self.shares.insert(prepare.key, running);
                 vec![Report::Ready { key: prepare.key, shard, result: Ok(()) }]
@@ -144,8 +149,12 @@ impl FakeShard {
     }
 
     fn record(&mut self, key: ShareKey) -> CellSet {
-        let steps = self.shares[&key].steps;
+        let running = self.shares.get_mut(&key).unwrap();
+        let steps = running.steps;
         let mut cells = CellSet::new(steps);
+        if std::mem::take(&mut running.silent) {
+            return cells;
+        }
         let requests = if self.spread { SPREAD_PER_WINDOW } else { PER_WINDOW };
         for step in 0..steps {
             let cell = cells.step_mut(step);
@@ -176,6 +185,7 @@ impl FakeShard {
     }
 
     fn end(&mut self, shard: ShardId, now: Instant, key: ShareKey, outcome: WorkflowState) -> Option<Report> {
+        self.shares.get(&key)?;
         let delta = Box::new(self.record(key));
         let running = self.shares.remove(&key)?;
         let (at, _) = running.started.unwrap_or((now, now));

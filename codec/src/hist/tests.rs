@@ -127,6 +127,31 @@ fn counts_that_would_overflow_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn a_merge_in_memory_stays_at_the_largest_counts_and_still_has_quantiles() {
+    let most = |value: u64| SparseHist {
+        count: u64::MAX,
+        over: 0,
+        min: value,
+        max: value,
+        sum: u128::from(u64::MAX) * u128::from(value),
+        index: vec![bucket_index(value) as u16],
+        lo: vec![u32::MAX],
+        hi: vec![u32::MAX],
+    };
+    let (mut low, mut high) = (Hist::new(), Hist::new());
+    low.merge_sparse(&most(7)).unwrap();
+    high.merge_sparse(&most(200)).unwrap();
+    let mut both = low.clone();
+    both.merge(&high);
+    both.merge(&low);
+    assert_eq!((both.count(), both.counts()[7], both.counts()[200]), (u64::MAX, u64::MAX, u64::MAX));
+    assert_eq!((both.quantile_ppm(500_000), both.min(), both.max()), (Some(7), Some(7), Some(200)));
+    assert!(both.mean_ns().is_some() && both.stdev_ns().is_some());
+    both.clear();
+    assert_eq!(both, Hist::new());
+}
+
+#[test]
 fn clearing_leaves_nothing_behind() {
     let mut hist = of(&[1, 300, VALUE_MAX, u64::MAX]);
     hist.clear();

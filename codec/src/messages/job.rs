@@ -290,6 +290,8 @@ pub struct WorkerOutcome {
     /// `u64::MAX`: they were never compared.
     pub clock_offset_us: i64,
     pub clock_error_us: u64,
+    /// Epochs of its shards. Their finals were sent before; a gate that does not hold so many lacks some.
+    pub epochs: u32,
 }
 
 /// What became of one workflow in one datacenter; part of [`DcFinalResult`].

@@ -50,7 +50,7 @@ layout! {
     SparseHist { count, over, min, max, sum, index, lo, hi }
     StatsColumns { job, token, k_from, k_to, window_ms, end_us, more, source_worker, source_shard, source_epoch, source_sequence, source_cells, cell_source, cell_workflow, cell_step, count, errors, cancelled, dropped, due, started, late, bytes_in, bytes_out, in_flight, latency, service, lateness, connect, status_cell, status_code, status_count, error_cell, error_kind, error_count }
     Share { unit_from, unit_count, units, iterations }
-    WorkerOutcome { worker, name, shards, state, gap_ms, generator_ok, clock_offset_us, clock_error_us }
+    WorkerOutcome { worker, name, shards, state, gap_ms, generator_ok, clock_offset_us, clock_error_us, epochs }
     WorkflowOutcome { workflow, state, duration_us, error }
     JobEvent { at_ms, kind, detail }
     DcCancel { datacenter, success, count, error }

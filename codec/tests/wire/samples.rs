@@ -136,6 +136,7 @@ fn dc_final_result() -> DcFinalResult {
             generator_ok: false,
             clock_offset_us: -1_250,
             clock_error_us: 90,
+            epochs: 6,
         }],
         events: vec![JobEvent {
             at_ms: 900,

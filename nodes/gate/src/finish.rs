@@ -8,7 +8,7 @@ use hyperscale_codec::messages::{
     StatsFinalAck, WorkerState,
 };
 use hyperscale_codec::{ErrorCode, Head, Hist, JobId, NodeId, RawFrame, WorkflowId, to_owned};
-use hyperscale_core::LinkId;
+use hyperscale_core::{Instant, LinkId};
 use hyperscale_ledger::GateEntry;
 use hyperscale_report::{DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
 use hyperscale_stats::{CellSet, Source};
@@ -99,6 +99,7 @@ impl GateCore {
             job.go(JobState::Completing);
         }
         job.error = error;
+        tell_missing(job, self.now);
         let input = summary_input(job, state, self.config.wall.unix_ms(job.accepted_at));
         let summary = summarize(&input);
         let (requests, errors, dropped) =
@@ -156,6 +157,21 @@ impl GateCore {
     }
 }
 
+/// Figures that a datacenter sent and this gate does not hold: the result is partial and says so.
+fn tell_missing(job: &mut GateJob, now: Instant) {
+    let workers =
+        job.datacenters.values().filter_map(|part| part.outcome.as_ref()).flat_map(|told| &told.workers);
+    let missing: Vec<String> = workers
+        .filter(|told| WorkerState::from_wire(told.state) == WorkerState::Ok)
+        .filter(|told| job.worker_state(told) != WorkerState::Ok)
+        .map(|told| told.name.clone())
+        .collect();
+    for name in missing {
+        tracing::error!(job = %job.id, worker = name, "last figures of a worker are missing; the result is partial");
+        job.event(now, "statistics_missing", format!("last figures of worker {name} did not arrive"));
+    }
+}
+
 fn all_latency(input: &SummaryInput<'_>) -> Hist {
     let mut all = Hist::new();
     input
@@ -195,7 +211,7 @@ fn summary_input(job: &GateJob, state: JobState, accepted_unix_ms: u64) -> Summa
             datacenter: name.clone(),
             shards: worker.shards,
             requests: job.totals.requests_of(NodeId::from_bytes(worker.worker)),
-            state: WorkerState::from_wire(worker.state),
+            state: job.worker_state(worker),
             gap_ms: worker.gap_ms,
             generator_ok: worker.generator_ok,
         })

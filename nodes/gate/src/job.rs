@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperscale_codec::messages::{JobEvent, JobState, WorkerOutcome, WorkflowOutcome};
+use hyperscale_codec::messages::{JobEvent, JobState, WorkerOutcome, WorkerState, WorkflowOutcome};
 use hyperscale_codec::{Attempt, Hist, JobId, NodeId};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_jobs::{JobStateMachine, Units};
@@ -100,6 +100,8 @@ pub(crate) struct GateJob {
     pub(crate) running: Running,
     pub(crate) seq: u64,
     pub(crate) events: Vec<JobEvent>,
+    /// Messages of statistics that were refused.
+    pub(crate) refused: u64,
     pub(crate) cancel_since: Option<Instant>,
     pub(crate) cancellers: Vec<Waiting>,
     pub(crate) cancelled_workflows: u32,
@@ -131,6 +133,7 @@ impl GateJob {
             running: Running::default(),
             seq: 0,
             events: Vec::new(),
+            refused: 0,
             cancel_since: None,
             cancellers: Vec::new(),
             cancelled_workflows: 0,
@@ -168,6 +171,14 @@ impl GateJob {
             let at_ms = u64::try_from(now.since(self.accepted_at).as_millis()).unwrap_or(u64::MAX);
             self.events.push(JobEvent { at_ms, kind: kind.to_owned(), detail });
         }
+    }
+
+    /// What became of a worker: as its manager told, but not whole where finals that it sent are not held here.
+    pub(crate) fn worker_state(&self, told: &WorkerOutcome) -> WorkerState {
+        let state = WorkerState::from_wire(told.state);
+        let held = self.totals.finals_of(NodeId::from_bytes(told.worker));
+        let lacks = u32::try_from(held).is_ok_and(|held| held < told.epochs);
+        if lacks && state == WorkerState::Ok { WorkerState::Partial } else { state }
     }
 
     pub(crate) fn all_finished(&self) -> bool {

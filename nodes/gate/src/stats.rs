@@ -6,7 +6,7 @@ use hyperscale_codec::messages::{
 };
 use hyperscale_codec::{ErrorCode, Flags, Head, JobId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_stats::Taken;
+use hyperscale_stats::{Cell, Taken};
 
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::job::GateJob;
@@ -21,21 +21,37 @@ impl GateCore {
         effects: &mut GateEffects,
     ) -> Option<&mut GateJob> {
         let id = JobId::from_bytes(columns.job);
-        if let Err(error) = columns.check() {
-            refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
+        let job = self.jobs.get(&id).filter(|job| job.datacenters.values().any(|part| part.link == link));
+        if job.is_none() {
+            let error = format!("no job {id} runs on this connection");
+            tracing::warn!(link = link.0, error, "statistics are refused");
+            refuse(effects, link, frame, ErrorCode::UnknownJob, error);
             return None;
         }
-        let job = self.jobs.get_mut(&id).filter(|job| job.datacenters.values().any(|part| part.link == link));
-        if job.is_none() {
-            refuse(
-                effects,
-                link,
-                frame,
-                ErrorCode::UnknownJob,
-                format!("no job {id} runs on this connection"),
-            );
+        if let Err(error) = columns.check() {
+            self.refuse_statistics(link, frame, id, error.to_string(), effects);
+            return None;
         }
-        job
+        self.jobs.get_mut(&id)
+    }
+
+    /// Tells the sender, the log, and with the first of a job its report. A total that lacks them says so at the end.
+    fn refuse_statistics(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        id: JobId,
+        error: String,
+        effects: &mut GateEffects,
+    ) {
+        tracing::error!(job = %id, link = link.0, error, "statistics are refused");
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.refused = job.refused.saturating_add(1);
+            if job.refused == 1 {
+                job.event(self.now, "statistics_refused", format!("statistics are refused: {error}"));
+            }
+        }
+        refuse(effects, link, frame, ErrorCode::Invalid, error);
     }
 
     pub(crate) fn on_update(
@@ -48,7 +64,8 @@ impl GateCore {
         let now = self.now;
         let Some(job) = self.job_of(link, frame, columns, effects) else { return };
         if let Err(error) = job.view.take(link, columns) {
-            refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
+            let id = job.id;
+            self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
         job.view_since.get_or_insert(now);
@@ -78,7 +95,8 @@ impl GateCore {
             }
         });
         if let Err(error) = taken {
-            refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
+            let id = job.id;
+            self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
         acknowledge(&mut self.ack, link, frame, columns, effects);
@@ -143,11 +161,13 @@ pub(crate) fn push_view(job: &mut GateJob, effects: &mut GateEffects) {
             latency.merge(&cell.latency);
             lateness.merge(&cell.lateness);
         }
-        let requests = steps().map(|cell| cell.count).sum();
-        let errors = steps().map(|cell| cell.errors).sum();
-        running.requests += requests;
-        running.errors += errors;
-        running.dropped += windows.workflows.iter().map(|cells| cells.workflow().dropped).sum::<u64>();
+        let sum = |of: fn(&Cell) -> u64| steps().map(of).fold(0, u64::saturating_add);
+        let (requests, errors) = (sum(|cell| cell.count), sum(|cell| cell.errors));
+        let dropped = windows.workflows.iter().map(|cells| cells.workflow().dropped);
+        let dropped = dropped.fold(0, u64::saturating_add);
+        running.requests = running.requests.saturating_add(requests);
+        running.errors = running.errors.saturating_add(errors);
+        running.dropped = running.dropped.saturating_add(dropped);
         let from_ms = u64::from(windows.from) * window_ms;
         let last_ms = (u64::from(windows.to) + 1) * window_ms;
         JobStatusPush {
@@ -160,8 +180,8 @@ pub(crate) fn push_view(job: &mut GateJob, effects: &mut GateEffects) {
             to_ms: windows.end_us.div_ceil(1000).clamp(from_ms, last_ms.max(from_ms)),
             requests,
             errors,
-            dropped: windows.workflows.iter().map(|cells| cells.workflow().dropped).sum(),
-            bytes_in: steps().map(|cell| cell.bytes_in).sum(),
+            dropped,
+            bytes_in: sum(|cell| cell.bytes_in),
             p50_ns: latency.quantile_ppm(500_000).unwrap_or(0),
             p99_ns: latency.quantile_ppm(990_000).unwrap_or(0),
             max_ns: latency.max().unwrap_or(0),

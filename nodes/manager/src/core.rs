@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    DcFinalResultAck, GateHeartbeat, Goodbye, JobCancelRequest, JobDispatch, ManagerHeartbeat,
+    DcFinalResultAck, ErrorReply, GateHeartbeat, Goodbye, JobCancelRequest, JobDispatch, ManagerHeartbeat,
     ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, ShareRevisionAck, StatsAck,
     StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration,
     WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
@@ -212,8 +212,17 @@ impl ManagerCore {
                 self.tell_if_drained(effects);
             }
             Kind::StatsFinalAck => self.on_finals_kept(frame.decode::<StatsFinalAck>(scratch)?, effects),
+            Kind::ErrorReply => {
+                let told = frame.decode::<ErrorReply>(scratch)?;
+                tracing::warn!(
+                    link = link.0,
+                    code = told.code.to_native(),
+                    error = told.message.as_str(),
+                    "a peer refused a message"
+                );
+            }
             // Answers that change nothing here, and a peer's last words.
-            Kind::StatsAck | Kind::JobProgressAck | Kind::WorkflowStatus | Kind::ErrorReply => {}
+            Kind::StatsAck | Kind::JobProgressAck | Kind::WorkflowStatus => {}
             Kind::JobSubmit
             | Kind::JobAck
             | Kind::JobDispatchAck

@@ -80,6 +80,7 @@ impl ManagerCore {
             started_unix_ms: 0,
             last_end: None,
             cancelled: false,
+            refused: 0,
             events: Vec::new(),
             outcome: None,
             acknowledged: false,

@@ -11,7 +11,7 @@ use hyperscale_core::LinkId;
 use hyperscale_ledger::ManagerEntry;
 
 use crate::core::{Command, ManagerCore, ManagerEffects};
-use crate::stats::send_totals;
+use crate::stats::{pass_up, send_totals};
 use crate::workflows::{index, micros, millis, wire};
 
 impl ManagerCore {
@@ -48,10 +48,18 @@ impl ManagerCore {
         if let Some(record) = job.workers.get_mut(&node) {
             record.generator_ok &= told.generator_ok;
             record.clock = clock.or(record.clock);
+            record.epochs =
+                record.epochs.saturating_add(u32::try_from(told.epochs.len()).unwrap_or(u32::MAX));
             if !whole {
                 record.state = WorkerState::Partial;
                 record.gap_ms = record.gap_ms.max(millis(gap));
             }
+        }
+        if !whole {
+            let name = job.workers.get(&node).map_or("", |record| record.name.as_str());
+            tracing::error!(job = %id, worker = name, workflow = workflow.0, "a share ended, and its last figures are missing");
+            let detail = format!("worker {name} ended workflow {}; its last figures are missing", workflow.0);
+            job.event(now, "statistics_missing", detail);
         }
         self.hand_on_rest(id, workflow, (node, revision), told.iterations_left.to_native(), effects);
         self.end_if_done(id, workflow, effects);
@@ -73,9 +81,10 @@ impl ManagerCore {
     }
 
     pub(crate) fn on_job_ended(&mut self, id: JobId, effects: &mut ManagerEffects) {
-        let now = self.now;
+        let (now, manager) = (self.now, self.config.identity.node);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.ended_at = Some(now);
+        pass_up(job, manager, effects);
         if job.workers.values().any(|record| record.state != WorkerState::Ok) {
             send_totals(job, effects);
         }
@@ -107,6 +116,7 @@ impl ManagerCore {
             generator_ok: record.generator_ok,
             clock_offset_us: record.clock.map_or(0, |clock| clock.offset_ns / 1_000),
             clock_error_us: record.clock.map_or(u64::MAX, |clock| micros(clock.error())),
+            epochs: record.epochs,
         });
         let duration = match (start, job.last_end.or(job.ended_at)) {
             (Some(start), Some(end)) => end.since(start),

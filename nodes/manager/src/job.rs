@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{JobEvent, JobState, WorkerState, WorkflowState};
-use hyperscale_codec::{Attempt, JobId, NodeId, Sequence};
+use hyperscale_codec::{Attempt, JobId, NodeId, Sequence, WorkflowId};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_fleet::ClockOffset;
 use hyperscale_jobs::{Dag, Units};
@@ -79,6 +79,8 @@ pub(crate) struct WorkerRecord {
     pub(crate) generator_ok: bool,
     /// How far its clock was off when its last share ended.
     pub(crate) clock: Option<ClockOffset>,
+    /// Epochs of its shares that have ended.
+    pub(crate) epochs: u32,
 }
 
 /// One job's part in this datacenter.
@@ -101,7 +103,8 @@ pub(crate) struct DcJob {
     pub(crate) workflows: Vec<DcWorkflow>,
     pub(crate) workers: BTreeMap<NodeId, WorkerRecord>,
     pub(crate) totals: Totals,
-    pub(crate) view: WindowMerge<NodeId>,
+    /// A sender is a worker's share of a workflow: several run at once, and each tells of its windows.
+    pub(crate) view: WindowMerge<(NodeId, WorkflowId)>,
     pub(crate) view_since: Option<Instant>,
     pub(crate) sequence: Sequence,
     pub(crate) accepted_at: Instant,
@@ -110,6 +113,8 @@ pub(crate) struct DcJob {
     pub(crate) started_unix_ms: u64,
     pub(crate) last_end: Option<Instant>,
     pub(crate) cancelled: bool,
+    /// Messages of statistics that were refused.
+    pub(crate) refused: u64,
     pub(crate) events: Vec<JobEvent>,
     /// The result, until the gate acknowledges it.
     pub(crate) outcome: Option<JobState>,
@@ -171,8 +176,17 @@ impl DcJob {
         waiting.filter_map(|(workflow, _)| workflow.assigned_at).map(|at| at + READY_PATIENCE).min()
     }
 
+    /// When what waits for the view goes up: at the end of its last window, in which another workflow may begin or
+    /// go on after one has ended; where somebody has not told of it by then, a little later.
     pub(crate) fn view_deadline(&self) -> Option<Instant> {
-        self.view_since.map(|since| since + VIEW_PATIENCE)
+        let windows = self.view.waits_to()?.saturating_add(1);
+        let over = self.started_at.unwrap_or(self.accepted_at) + self.plan.window.saturating_mul(windows);
+        let late = || self.view_since.map_or(over, |since| over.max(since)) + VIEW_PATIENCE;
+        Some(if self.view.is_complete() { over } else { late() })
+    }
+
+    pub(crate) fn view_is_due(&self, now: Instant) -> bool {
+        self.view_deadline().is_some_and(|due| due <= now)
     }
 
     /// It has ended, and its gate is not there to take the result.

@@ -103,7 +103,7 @@ impl ManagerCore {
             job_elapsed_us: micros(start.since(job_start)),
         };
         effects.send(share.link, Head::default().job(id), &order);
-        job.view.expect(share_id.0);
+        job.view.expect((share_id.0, workflow));
     }
 }
 
@@ -139,6 +139,7 @@ pub(crate) fn dispatch(
         gap_ms: 0,
         generator_ok: true,
         clock: None,
+        epochs: 0,
     });
     let of_revision = u64::from(revision.saturating_sub(1)) << 40;
     let dispatch = WorkflowDispatch {

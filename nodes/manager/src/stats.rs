@@ -5,9 +5,11 @@ use hyperscale_codec::messages::{
     ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsColumns, StatsFinal, StatsFinalAck,
     StatsSnapshot, StatsUpdate,
 };
-use hyperscale_codec::{Epoch, ErrorCode, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId};
+use hyperscale_codec::{
+    Epoch, ErrorCode, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId, WorkflowId,
+};
 use hyperscale_core::LinkId;
-use hyperscale_stats::{ColumnsBuilder, Held, Source};
+use hyperscale_stats::{ColumnsBuilder, Held, Source, all_cells};
 
 use crate::core::{ManagerCore, ManagerEffects, Owner, refuse};
 use crate::job::DcJob;
@@ -22,22 +24,39 @@ impl ManagerCore {
         effects: &mut ManagerEffects,
     ) -> Option<(NodeId, JobId)> {
         let id = JobId::from_bytes(columns.job);
-        if let Err(error) = columns.check() {
-            refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
-            return None;
-        }
         let node = self.workers.get(&link).map(|worker| worker.node);
         if node.is_none() || !self.jobs.contains_key(&id) {
-            refuse(
-                effects,
-                link,
-                frame,
-                ErrorCode::UnknownJob,
-                format!("no job {id} runs on this connection"),
-            );
+            let error = format!("no job {id} runs on this connection");
+            tracing::warn!(link = link.0, error, "statistics are refused");
+            refuse(effects, link, frame, ErrorCode::UnknownJob, error);
+            return None;
+        }
+        if let Err(error) = columns.check() {
+            self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return None;
         }
         Some((node?, id))
+    }
+
+    /// Tells the sender, the log, and with the first of a job its report. A total that lacks them says so at the end.
+    fn refuse_statistics(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        id: JobId,
+        error: String,
+        effects: &mut ManagerEffects,
+    ) {
+        let name = self.workers.get(&link).map_or("", |worker| worker.name.as_str());
+        tracing::error!(job = %id, worker = name, error, "statistics are refused");
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.refused = job.refused.saturating_add(1);
+            if job.refused == 1 {
+                let detail = format!("statistics of worker {name} are refused: {error}");
+                job.event(self.now, "statistics_refused", detail);
+            }
+        }
+        refuse(effects, link, frame, ErrorCode::Invalid, error);
     }
 
     pub(crate) fn on_update(
@@ -51,13 +70,16 @@ impl ManagerCore {
         let now = self.now;
         let manager = self.config.identity.node;
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let taken = job.totals.take_delta(columns, |_, _, _| {}).and_then(|()| job.view.take(node, columns));
+        let taken = job
+            .totals
+            .take_delta(columns, |_, _, _| {})
+            .and_then(|()| job.view.take((node, workflow_of(columns)), columns));
         if let Err(error) = taken {
-            refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
+            self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
         job.view_since.get_or_insert(now);
-        if job.view.is_complete() {
+        if job.view_is_due(now) {
             pass_up(job, manager, effects);
         }
         acknowledge(&mut self.ack, link, frame, columns, effects);
@@ -72,16 +94,16 @@ impl ManagerCore {
         effects: &mut ManagerEffects,
     ) {
         let Some((node, id)) = self.sender(link, frame, columns, effects) else { return };
-        let manager = self.config.identity.node;
+        let (now, manager) = (self.now, self.config.identity.node);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if let Err(error) = job.totals.take_snapshot(columns, is_final, |_, _, _| {}) {
-            refuse(effects, link, frame, ErrorCode::Invalid, error.to_string());
+            self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
         // The last message of a final is the last word of its worker about the share; others may still have one.
         if is_final && !columns.more {
-            job.view.forget(node);
-            if job.view.is_complete() {
+            job.view.forget((node, workflow_of(columns)));
+            if job.view_is_due(now) {
                 pass_up(job, manager, effects);
             }
             job.found_again(node);
@@ -111,7 +133,7 @@ impl ManagerCore {
         let now = self.now;
         let manager = self.config.identity.node;
         for job in self.jobs.values_mut() {
-            if job.view_deadline().is_some_and(|due| due <= now) {
+            if job.view_is_due(now) {
                 pass_up(job, manager, effects);
             }
         }
@@ -158,8 +180,13 @@ fn columns_of(job: &DcJob, wanted: impl Fn(&Held<'_>) -> bool) -> Vec<StatsColum
     builder.build()
 }
 
+/// The workflow whose share a worker's message is about.
+fn workflow_of(columns: &ArchivedStatsColumns) -> WorkflowId {
+    all_cells(columns).next().map(|(_, workflow, _)| workflow).unwrap_or_default()
+}
+
 /// Sends the merged windows up under the manager's own name.
-fn pass_up(job: &mut DcJob, manager: NodeId, effects: &mut ManagerEffects) {
+pub(crate) fn pass_up(job: &mut DcJob, manager: NodeId, effects: &mut ManagerEffects) {
     job.view_since = None;
     let in_flight = job.view.in_flight();
     let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);
@@ -168,7 +195,9 @@ fn pass_up(job: &mut DcJob, manager: NodeId, effects: &mut ManagerEffects) {
     let messages = job.view.flush(|windows| {
         let builder = ColumnsBuilder::new(id, token, windows.from, windows.to, window_ms);
         let mut builder = builder.ending_at_us(windows.end_us);
-        for (at, cells) in windows.workflows.iter().enumerate() {
+        // Those at rest have nothing to say; the first says at least which windows are over.
+        let some = windows.workflows.iter().enumerate().filter(|(at, cells)| *at == 0 || !cells.is_empty());
+        for (at, cells) in some {
             let source = Source { worker: manager, shard: ShardId::ANY, epoch: Epoch(u64::from(wire(at).0)) };
             builder.push(source, sequence, wire(at), cells);
         }

@@ -24,7 +24,7 @@ impl ManagerCore {
         let mut touched = Vec::new();
         for job in self.jobs.values_mut().filter(|job| job.outcome.is_none()) {
             let held = shares_of(job, worker.node);
-            job.view.forget(worker.node);
+            (0..job.workflows.len()).for_each(|at| job.view.forget((worker.node, wire(at))));
             if held.is_empty() {
                 continue;
             }

@@ -138,7 +138,7 @@ impl ManagerCore {
                 "the worker was not ready within 10 s".clone_into(&mut share.error);
                 continue;
             }
-            job.view.expect(share_id.0);
+            job.view.expect((share_id.0, workflow));
             let order = WorkflowStart {
                 job: id.to_bytes(),
                 workflow: workflow.0,

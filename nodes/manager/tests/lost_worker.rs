@@ -1,11 +1,12 @@
 //! What a manager tells of a worker that is gone: the windows that follow each other without a gap, and how much is
-//! missing behind the last of them.
+//! missing behind the last of them. And what it tells of one whose figures it could not take.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail where it stands")]
 
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    DcFinalResult, JobDispatch, StatsSnapshot, StatsUpdate, WorkerState, WorkflowDispatchAck,
+    DcFinalResult, JobDispatch, StatsFinal, StatsSnapshot, StatsUpdate, WorkerState, WorkflowDispatchAck,
+    WorkflowFinalResult, WorkflowState,
 };
 use hyperscale_codec::{
     Encode, Encoder, Epoch, Features, FrameReader, Head, Hello, JobId, Kind, Limits, NodeId, ProtocolVersion,
@@ -192,4 +193,54 @@ fn a_repeated_window_counts_once() {
     manager.window(0, 1, 10);
     manager.window(1, 2, 10);
     assert_eq!(lose(&mut manager, 2_000), (20, 0));
+}
+
+/// The worker's only share ends; its finals have `steps` steps, of which the plan has one. What the gate is told.
+fn end(manager: &mut Driven, steps: usize) -> DcFinalResult {
+    let mut cells = CellSet::new(steps);
+    (0..steps).for_each(|step| cells.step_mut(step).count = 30);
+    let mut builder = ColumnsBuilder::new(JOB, 1, 0, 2, 1000);
+    let source = Source { worker: NODE, shard: ShardId(0), epoch: Epoch(5) };
+    builder.push(source, Sequence(9), WorkflowId(0), &cells);
+    manager.now = Instant::ZERO + Duration::from_millis(3_005);
+    manager.tell(WORKER, &StatsFinal(builder.build().pop().unwrap()));
+    let result = WorkflowFinalResult {
+        job: JOB.to_bytes(),
+        workflow: 0,
+        attempt: 1,
+        revision: 1,
+        iterations_left: 0,
+        dc_token: 1,
+        outcome: WorkflowState::Completed.to_wire(),
+        error: String::new(),
+        shards: 1,
+        epochs: vec![5],
+        generator_ok: true,
+        started_unix_ms: 0,
+        duration_us: 3_000_000,
+    };
+    manager.tell(WORKER, &result);
+    manager.told(Kind::DcFinalResult).to_owned::<DcFinalResult>(&mut Vec::new()).unwrap()
+}
+
+#[test]
+fn finals_that_are_taken_are_counted_by_their_epochs() {
+    let mut manager = running();
+    let result = end(&mut manager, 1);
+    let worker = result.workers.first().unwrap();
+    assert_eq!((WorkerState::from_wire(worker.state), worker.epochs), (WorkerState::Ok, 1));
+    assert!(result.events.is_empty(), "{:?}", result.events);
+}
+
+#[test]
+fn finals_that_are_refused_make_the_worker_partial_and_the_result_says_why() {
+    let mut manager = running();
+    manager.window(0, 1, 10);
+    let result = end(&mut manager, 2);
+    let worker = result.workers.first().unwrap();
+    assert_eq!((WorkerState::from_wire(worker.state), worker.gap_ms), (WorkerState::Partial, 2_000));
+    let kinds: Vec<&str> = result.events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["statistics_refused", "statistics_missing"]);
+    let why = &result.events.first().unwrap().detail;
+    assert!(why.contains("worker worker") && why.contains("step 1: the plan has no such row"), "{why}");
 }

@@ -80,7 +80,7 @@ pub(crate) fn distribution(hist: &Hist) -> Vec<DistributionBar> {
             count = 0;
             bound = bounds.next().unwrap_or(u64::MAX);
         }
-        count += in_bucket;
+        count = u64::saturating_add(count, in_bucket);
     }
     // Values beyond the histogram's range lie in its last bucket.
     bars.push(DistributionBar { le_ms: ms(bound.max(hist.max().unwrap_or_default())), count });

@@ -102,7 +102,8 @@ pub fn summarize(input: &SummaryInput<'_>) -> Summary {
             .iter()
             .map(|datacenter| {
                 let sum = sum_of(&datacenter.cells);
-                let dropped = datacenter.cells.iter().map(|cells| cells.workflow().dropped).sum();
+                let dropped = datacenter.cells.iter().map(|cells| cells.workflow().dropped);
+                let dropped = dropped.fold(0, u64::saturating_add);
                 DatacenterSummary {
                     name: datacenter.name.clone(),
                     totals: totals(&sum, dropped, input.duration),

@@ -31,7 +31,7 @@ fn scope(scope: &Scope, input: &SummaryInput<'_>) -> (Cell, Duration) {
         };
         if whole {
             sum.merge(&workflow.cells.sum_of_steps());
-            sum.dropped += workflow.cells.workflow().dropped;
+            sum.dropped = sum.dropped.saturating_add(workflow.cells.workflow().dropped);
         }
         // A rate within one workflow is over the time that workflow ran.
         let within = match scope {

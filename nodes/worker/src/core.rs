@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkflowCancelRequest, ArchivedWorkflowDispatch, ArchivedWorkflowStart, CancelOutcome,
-    ManagerHeartbeat, RegistrationResponse, ShareRevision, StatsAck, StatsFinalAck, WorkflowCancelRequest,
-    WorkflowCancelResponse, WorkflowDispatch, WorkflowDispatchAck, WorkflowFinalResultAck, WorkflowStart,
+    ErrorReply, ManagerHeartbeat, RegistrationResponse, ShareRevision, StatsAck, StatsFinalAck,
+    WorkflowCancelRequest, WorkflowCancelResponse, WorkflowDispatch, WorkflowDispatchAck,
+    WorkflowFinalResultAck, WorkflowStart,
 };
 use hyperscale_codec::{Archived, Attempt, DecodeError, Head, JobId, Kind, RawFrame, ShardId, WorkflowId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
@@ -137,6 +138,15 @@ impl WorkerCore {
                 self.on_registered(link, answer, effects);
             }
             Kind::ManagerHeartbeat => self.on_manager_beat(link, frame.decode::<ManagerHeartbeat>(scratch)?),
+            Kind::ErrorReply => {
+                let told = frame.decode::<ErrorReply>(scratch)?;
+                tracing::warn!(
+                    link = link.0,
+                    code = told.code.to_native(),
+                    error = told.message.as_str(),
+                    "a manager refused a message"
+                );
+            }
             // Everything else is an answer that changes nothing here, or not for a worker.
             Kind::Goodbye
             | Kind::JobCancelRequest
@@ -148,7 +158,6 @@ impl WorkerCore {
             | Kind::JobFinalResult
             | Kind::JobFinalResultAck
             | Kind::StatsFinal
-            | Kind::ErrorReply
             | Kind::JobSubmit
             | Kind::JobAck
             | Kind::JobDispatch

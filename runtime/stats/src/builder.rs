@@ -56,12 +56,16 @@ impl ColumnsBuilder {
         self
     }
 
-    /// Adds a source with the cells of one workflow; rows in which nothing was recorded are left out.
+    /// Adds a source with the cells of one workflow. Rows in which nothing was recorded are left out, but one: a
+    /// receiver knows the workflow of a source by its rows, so a source that recorded nothing has an empty one.
     pub fn push(&mut self, source: Source, sequence: Sequence, workflow: WorkflowId, cells: &CellSet) {
-        let filled = || cells.cells().filter(|(_, cell)| !cell.is_empty());
+        let nothing = cells.is_empty();
+        let wanted = |step, cell: &Cell| !cell.is_empty() || nothing && step == StepId::WORKFLOW;
+        let filled = || cells.cells().filter(|&(step, cell)| wanted(step, cell));
         let count = filled().count();
         let bytes = filled().map(|(_, cell)| bytes_of(cell)).sum::<usize>();
-        if !self.has_room(count, SOURCE_BYTES + bytes) && !self.is_fresh() {
+        let full = self.columns.source_worker.len() >= ROWS_MAX;
+        if (full || !self.has_room(count, SOURCE_BYTES + bytes)) && !self.is_fresh() {
             self.next_message();
         }
         let told = u16::try_from(count).unwrap_or(u16::MAX);
@@ -77,11 +81,9 @@ impl ColumnsBuilder {
         }
     }
 
-    /// Whether the open message takes one more source, so many cells and so many bytes.
+    /// Whether the open message takes so many cells and so many bytes.
     fn has_room(&self, cells: usize, bytes: usize) -> bool {
-        self.columns.source_worker.len() < ROWS_MAX
-            && self.columns.cell_source.len() + cells <= ROWS_MAX
-            && self.bytes + bytes <= BYTES_MAX
+        self.columns.cell_source.len() + cells <= ROWS_MAX && self.bytes + bytes <= BYTES_MAX
     }
 
     fn is_fresh(&self) -> bool {

@@ -125,18 +125,12 @@ impl Cell {
             && self.connect.is_empty()
     }
 
-    /// Adds what another cell recorded. Saturates: a peer may tell any count, and none that is true comes near.
+    /// Adds what another cell recorded. A count stays at its largest where a peer's figures would go beyond.
     pub fn merge(&mut self, other: &Self) {
-        self.count = self.count.saturating_add(other.count);
-        self.errors = self.errors.saturating_add(other.errors);
-        self.cancelled = self.cancelled.saturating_add(other.cancelled);
-        self.dropped = self.dropped.saturating_add(other.dropped);
-        self.due = self.due.saturating_add(other.due);
-        self.started = self.started.saturating_add(other.started);
-        self.late = self.late.saturating_add(other.late);
-        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
-        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
-        self.in_flight = self.in_flight.saturating_add(other.in_flight);
+        macro_rules! add {
+            ($($field:ident),+) => { $(self.$field = self.$field.saturating_add(other.$field);)+ };
+        }
+        add!(count, errors, cancelled, dropped, due, started, late, bytes_in, bytes_out, in_flight);
         self.latency.merge(&other.latency);
         self.service.merge(&other.service);
         self.lateness.merge(&other.lateness);
@@ -238,6 +232,12 @@ impl CellSet {
         (0..).map(StepId).zip(&self.steps).chain(std::iter::once((StepId::WORKFLOW, &self.workflow)))
     }
 
+    /// Whether nothing was recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cells().all(|(_, cell)| cell.is_empty())
+    }
+
     /// Adds another set of the same workflow, cell by cell.
     pub fn merge(&mut self, other: &Self) {
         self.zip(other, Cell::merge);
@@ -292,6 +292,32 @@ mod tests {
         cell.record_error(ErrorKind::Timeout);
         assert_eq!(cell.errors, cell.error_kinds().map(|(_, n)| n).sum::<u64>());
         assert_eq!(cell.error_kinds().next(), Some((ErrorKind::Timeout, 2)));
+    }
+
+    #[test]
+    fn a_count_stays_at_its_largest_where_a_sum_would_go_beyond() {
+        let mut most =
+            Cell { count: u64::MAX, bytes_in: u64::MAX - 1, in_flight: u64::MAX, ..Cell::default() };
+        most.add_status(200, u64::MAX);
+        most.add_error_kind(ErrorKind::Timeout.to_wire(), u64::MAX);
+        most.connect = largest();
+        let mut sum = most.clone();
+        sum.merge(&most);
+        sum.record_status(200);
+        assert_eq!((sum.count, sum.bytes_in, sum.in_flight), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!(sum.statuses().collect::<Vec<_>>(), [(200, u64::MAX)]);
+        assert_eq!(sum.error_kinds().collect::<Vec<_>>(), [(ErrorKind::Timeout, u64::MAX)]);
+        assert_eq!(sum.connect.count(), u64::MAX);
+    }
+
+    /// As full as the wire allows.
+    fn largest() -> Hist {
+        let mut sparse = Hist::new().to_sparse();
+        (sparse.count, sparse.min, sparse.max, sparse.sum) = (u64::MAX, 1, 1, u128::from(u64::MAX));
+        (sparse.index, sparse.lo, sparse.hi) = (vec![1], vec![u32::MAX], vec![u32::MAX]);
+        let mut hist = Hist::new();
+        hist.merge_sparse(&sparse).unwrap();
+        hist
     }
 
     #[test]

@@ -108,11 +108,13 @@ impl Totals {
     ) -> Result<(), MergeError> {
         let told = columns.source_cells.iter().map(|cells| cells.to_native());
         for (index, ((source, sequence), cells)) in sources_of(columns).zip(told).enumerate() {
-            let workflow = self.workflow_of(columns, index, source)?;
-            let key = Key { what, sequence, workflow, cells };
-            let taken = match self.needless(source, key) {
-                Some(needless) => needless,
-                None => self.collect(columns, index, source, key)?,
+            let taken = match self.workflow_of(columns, index, source)? {
+                Some(workflow) => {
+                    let key = Key { what, sequence, workflow, cells };
+                    let needless = self.needless(source, key);
+                    needless.map_or_else(|| self.collect(columns, index, source, key), Ok)?
+                }
+                None => Taken::Part,
             };
             each(source, sequence, taken);
         }
@@ -132,19 +134,20 @@ impl Totals {
         }
     }
 
-    /// The workflow of a source: of its cells, or of its row where a message has no cells for it.
+    /// The workflow of a source: of its cells, or of its row where a message has no cells for it. None of a source
+    /// of which no cell has come yet: what is guessed here would refuse all that it tells later.
     fn workflow_of(
         &self,
         columns: &ArchivedStatsColumns,
         index: usize,
         source: Source,
-    ) -> Result<WorkflowId, MergeError> {
+    ) -> Result<Option<WorkflowId>, MergeError> {
         let told = cells_of(columns, index).next().map(|(_, workflow, _)| workflow);
         let known = self.rows.get(&source).map(|row| row.workflow);
-        let workflow = known.or(told).unwrap_or_default();
+        let Some(workflow) = known.or(told) else { return Ok(None) };
         let fits = told.is_none_or(|told| told == workflow) && self.steps_of(workflow).is_some();
         if fits {
-            Ok(workflow)
+            Ok(Some(workflow))
         } else {
             Err(MergeError::NoSuchRow { workflow: told.unwrap_or(workflow).0, step: StepId::WORKFLOW.0 })
         }
@@ -256,6 +259,12 @@ impl Totals {
     #[must_use]
     pub fn has_final(&self, worker: NodeId, epoch: Epoch) -> bool {
         self.rows.iter().any(|(source, row)| source.worker == worker && source.epoch == epoch && row.is_final)
+    }
+
+    /// Epochs of a worker whose whole finals are held.
+    #[must_use]
+    pub fn finals_of(&self, worker: NodeId) -> usize {
+        self.rows.iter().filter(|(source, row)| source.worker == worker && row.is_final).count()
     }
 
     /// Requests that all sources of a worker recorded.

@@ -78,7 +78,7 @@ impl<K: Ord + Copy> WindowMerge<K> {
         self.to = self.to.max(to);
         self.end_us = self.end_us.max(columns.end_us.to_native());
         let told = self.senders.entry(sender).or_default();
-        told.in_flight_so_far += in_flight;
+        told.in_flight_so_far = told.in_flight_so_far.saturating_add(in_flight);
         if !columns.more {
             told.through = told.through.max(Some(to));
             told.in_flight = std::mem::take(&mut told.in_flight_so_far);
@@ -92,10 +92,10 @@ impl<K: Ord + Copy> WindowMerge<K> {
         self.from.is_some() && self.senders.values().all(|told| told.through >= Some(self.to))
     }
 
-    /// Whether something waits.
+    /// The last window that waits, if any does.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.from.is_some()
+    pub fn waits_to(&self) -> Option<u32> {
+        self.from.map(|_| self.to)
     }
 
     /// Requests in flight over all senders, as last told.

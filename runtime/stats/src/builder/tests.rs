@@ -121,6 +121,15 @@ fn a_message_is_full_at_its_rows_too() {
 }
 
 #[test]
+fn a_source_that_recorded_nothing_says_of_which_workflow() {
+    let mut builder = builder();
+    builder.push(source(0), Sequence(1), WorkflowId(3), &CellSet::new(2));
+    let columns = builder.build().pop().unwrap();
+    assert_eq!((columns.source_cells, columns.cell_workflow), (vec![1], vec![3]));
+    assert_eq!(columns.cell_step, [StepId::WORKFLOW.0]);
+}
+
+#[test]
 fn without_a_source_there_is_no_message() {
     assert!(builder().is_empty());
     assert_eq!(builder().build(), []);

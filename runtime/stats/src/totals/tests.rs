@@ -90,6 +90,40 @@ fn after_a_final_nothing_of_its_epoch_counts() {
 }
 
 #[test]
+fn a_source_that_has_recorded_nothing_yet_counts_for_its_own_workflow_from_then_on() {
+    let mut totals = Totals::new(vec![2, 2]);
+    let mut told = |sequence, is_final: Option<bool>, cells: &CellSet| {
+        let mut builder = ColumnsBuilder::new(JobId(1), 1, 0, 0, 1000);
+        builder.push(source(0), Sequence(sequence), WorkflowId(1), cells);
+        arrived(builder.build().pop().unwrap(), |body| {
+            let each = |_, _, taken| assert_eq!(taken, Taken::Fresh);
+            match is_final {
+                Some(is_final) => totals.take_snapshot(body, is_final, each).unwrap(),
+                None => totals.take_delta(body, each).unwrap(),
+            }
+        });
+    };
+    told(1, None, &CellSet::new(2));
+    told(2, None, &cells(&[10]));
+    told(3, Some(false), &cells(&[10]));
+    told(4, Some(true), &cells(&[10, 21]));
+    assert_eq!(totals.sum(WorkflowId(1)), cells(&[10, 21]));
+    assert!(totals.sum(WorkflowId(0)).is_empty());
+}
+
+#[test]
+fn a_source_without_any_cell_is_not_taken_for_one_of_the_first_workflow() {
+    let mut totals = Totals::new(vec![2, 2]);
+    let nothing = columns(0, 1, &CellSet::new(2));
+    let mut bare = StatsColumns { job: nothing.job, window_ms: 1000, ..StatsColumns::default() };
+    (bare.source_worker, bare.source_shard) = (nothing.source_worker, nothing.source_shard);
+    (bare.source_epoch, bare.source_sequence) = (nothing.source_epoch, nothing.source_sequence);
+    bare.source_cells = vec![0];
+    assert_eq!(take(&mut totals, &bare, true), Taken::Part);
+    assert_eq!((totals.rows().count(), totals.finals_of(source(0).worker)), (0, 0));
+}
+
+#[test]
 fn a_row_that_the_plan_does_not_have_is_refused() {
     let mut totals = Totals::new(vec![1]);
     arrived(columns(0, 1, &cells(&[1])), |body| {
@@ -108,9 +142,9 @@ fn pieces(shard: u16, sequence: u64, cells: &CellSet, cuts: &[usize; 3]) -> Vec<
         for ((step, cell), _) in cells.cells().zip(cuts).filter(|(_, cut)| **cut == message) {
             some.cell_mut(step).unwrap().merge(cell);
         }
-        let mut columns = columns(shard, sequence, &some);
-        columns.source_cells = vec![filled];
-        if !columns.cell_source.is_empty() {
+        if !some.is_empty() {
+            let mut columns = columns(shard, sequence, &some);
+            columns.source_cells = vec![filled];
             messages.push(columns);
         }
     }
