@@ -1,7 +1,7 @@
 //! Sums that add up, and JSON that reads back.
 
 use hyperscale_codec::messages::ErrorKind;
-use hyperscale_plan::{Arrivals, Closed, Iterations, KeepAlive, Open, RateStage, Request, Url, VuStage};
+use hyperscale_plan::{Arrivals, Closed, Iterations, KeepAlive, Open, Placement, RateStage, Request, Url, VuStage};
 use proptest::prelude::*;
 
 use super::*;
@@ -58,7 +58,8 @@ pub(crate) fn workflow(name: &str, load: Load, steps: Vec<Step>) -> Workflow {
 }
 
 pub(crate) fn plan(workflows: Vec<Workflow>) -> Plan {
-    Plan { name: "checkout".to_owned(), workflows, thresholds: Vec::new(), window: Duration::from_secs(1) }
+    let (thresholds, window) = (Vec::new(), Duration::from_secs(1));
+    Plan { name: "checkout".to_owned(), workflows, thresholds, window, placement: Placement::default() }
 }
 
 /// Completed after 10 s with these cells, in one datacenter.
