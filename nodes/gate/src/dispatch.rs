@@ -1,61 +1,82 @@
 //! From a queued job to its datacenters: assigned in the ledger first, sent when committed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hyperscale_codec::messages::{ArchivedJobDispatchAck, JobDispatch, JobState};
 use hyperscale_codec::{Attempt, Head, JobId, NodeId};
 use hyperscale_core::LinkId;
-use hyperscale_jobs::{Units, split};
+use hyperscale_datacenters::{Assignment, ManagerDispatcher, ManagerState, Missing, Patience, Placed, Site};
+use hyperscale_fleet::Pulse;
 use hyperscale_ledger::GateEntry;
 
 use crate::core::{Command, GateCore, GateEffects};
-use crate::job::{Datacenter, DcOutcome};
-use crate::peers::Manager;
+use crate::job::{Datacenter, DcOutcome, GateJob};
 
 /// Managers of one datacenter that are asked to take a job, one after the other.
 const MANAGERS_TRIED: usize = 2;
 
+/// The event that tells of load from elsewhere than planned.
+const FALLBACK: &str = "datacenter_fallback";
+/// Datacenters that are asked to take one part of a job, one after the other.
+const DATACENTERS_TRIED: u32 = 3;
+
 impl GateCore {
-    /// Dispatches every queued job for which a datacenter has workers.
+    /// Dispatches every queued job whose datacenters have workers.
     pub(crate) fn dispatch_waiting(&mut self, effects: &mut GateEffects) {
-        // Of a datacenter's managers that take jobs the one with the most workers speaks for it.
-        let mut able: BTreeMap<String, (LinkId, Manager)> = BTreeMap::new();
-        let takes = |manager: &Manager| manager.card.accepting && manager.worker_shards > 0;
-        for (link, manager) in self.managers.iter().filter(|(_, manager)| takes(manager)) {
-            let best = able.get(&manager.card.datacenter).map_or(0, |(_, best)| best.worker_shards);
-            if manager.worker_shards > best {
-                able.insert(manager.card.datacenter.clone(), (*link, manager.clone()));
-            }
-        }
-        if able.is_empty() {
+        let queued = self.jobs.values().filter(|job| job.state() == JobState::Queued && job.token > 0);
+        let queued: Vec<JobId> = queued.map(|job| job.id).collect();
+        if queued.is_empty() {
             return;
         }
-        let weights: Vec<u32> = able.values().map(|(_, manager)| manager.worker_shards).collect();
-        let whole = Units::whole(weights.iter().fold(0, |sum: u32, &weight| sum.saturating_add(weight)));
-        let Ok(parts) = split(whole, &weights) else { return };
-        for job in self.jobs.values_mut().filter(|job| job.state() == JobState::Queued && job.token > 0) {
-            job.go(JobState::Dispatching);
-            for ((datacenter, (link, manager)), &units) in able.iter().zip(&parts) {
-                let part = Datacenter {
-                    manager: manager.card.node,
-                    link: *link,
-                    attempt: Attempt(1),
-                    units,
-                    refused_by: Vec::new(),
-                    lost_since: None,
-                    outcome: None,
-                    finished: false,
-                    cancelled: None,
-                    finals: BTreeSet::new(),
-                };
-                job.datacenters.insert(datacenter.clone(), part);
-                effects.command(Command::Propose(GateEntry::DcAssigned {
-                    job: job.id,
-                    token: job.token,
-                    datacenter: datacenter.clone(),
-                    attempt: Attempt(1),
-                }));
+        let sites = self.sites();
+        for id in queued {
+            if let Some(Ok(placed)) = self.place(id, &sites, Patience::Left) {
+                self.dispatch(id, placed, effects);
             }
+        }
+    }
+
+    /// Datacenters, with their managers that take jobs.
+    fn sites(&self) -> Vec<Site> {
+        let mut sites: BTreeMap<&str, Vec<ManagerState>> = BTreeMap::new();
+        for (link, manager) in self.managers.iter().filter(|(_, manager)| manager.card.accepting) {
+            let pulse = self.links.get(link).map(|link| &link.pulse);
+            let state = ManagerState {
+                node: manager.card.node,
+                worker_shards: manager.worker_shards,
+                overload: pulse.map_or(0, Pulse::overload),
+                // Half of what the quickest exchange of heartbeats took.
+                latency: pulse.and_then(Pulse::clock).map(|clock| clock.error()),
+            };
+            sites.entry(&manager.card.datacenter).or_default().push(state);
+        }
+        sites.into_iter().map(|(name, managers)| Site { name: name.to_owned(), managers }).collect()
+    }
+
+    fn place(&self, id: JobId, sites: &[Site], patience: Patience) -> Option<Result<Placed, Missing>> {
+        let job = self.jobs.get(&id)?;
+        Some(ManagerDispatcher::new(id, &job.plan, sites).place(patience))
+    }
+
+    fn link_of_manager(&self, node: NodeId) -> Option<LinkId> {
+        self.managers.iter().find(|(_, manager)| manager.card.node == node).map(|(link, _)| *link)
+    }
+
+    /// Proposes each datacenter's part.
+    fn dispatch(&mut self, id: JobId, placed: Placed, effects: &mut GateEffects) {
+        let now = self.now;
+        let links = placed.parts.iter().map(|part| self.link_of_manager(part.manager));
+        let Some(links) = links.collect::<Option<Vec<LinkId>>>() else { return };
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.go(JobState::Dispatching);
+        placed.instead.into_iter().for_each(|text| job.event(now, FALLBACK, text));
+        for (assignment, link) in placed.parts.into_iter().zip(links) {
+            let Assignment { datacenter, manager, units } = assignment;
+            let attempt = Attempt(1);
+            job.datacenters.insert(datacenter.clone(), Datacenter::new(manager, link, attempt, units));
+            let (job, token) = (job.id, job.token);
+            effects.command(Command::Propose(GateEntry::DcAssigned { job, token, datacenter, attempt }));
         }
     }
 
@@ -94,24 +115,56 @@ impl GateCore {
             }
             return;
         }
-        let refused =
-            job.datacenters.iter_mut().find(|(_, part)| part.link == link && part.outcome.is_none());
-        let Some((name, part)) = refused else { return };
-        let name = name.clone();
-        part.refused_by.push(part.manager);
-        let others = self.managers.iter().filter(|(_, manager)| {
-            let card = &manager.card;
-            card.datacenter == name && card.accepting && !part.refused_by.contains(&card.node)
-        });
-        let next = others.max_by_key(|(_, manager)| manager.worker_shards);
-        if let Some((next, manager)) = next.filter(|_| part.refused_by.len() < MANAGERS_TRIED) {
-            job.view.forget(part.link);
-            (part.manager, part.link) = (manager.card.node, *next);
-            self.on_assigned(id, &name, effects);
-            return;
-        }
+        let refused = job.datacenters.iter().find(|(_, part)| part.link == link && part.outcome.is_none());
+        let Some(name) = refused.map(|(name, _)| name.clone()) else { return };
         let error = format!("datacenter {name} refused the job: {}", ack.error.as_str());
-        self.end_part(id, &name, JobState::Failed, error, effects);
+        if job.cancel_since.is_some() || !self.ask_another(id, &name, &error, effects) {
+            self.end_part(id, &name, JobState::Failed, error, effects);
+        }
+    }
+
+    /// Asks the next manager of a datacenter that refused its part, or the next datacenter where the plan allows.
+    fn ask_another(&mut self, id: JobId, name: &str, refusal: &str, effects: &mut GateEffects) -> bool {
+        let (now, sites) = (self.now, self.sites());
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        let plan = Arc::clone(&job.plan);
+        let dispatcher = ManagerDispatcher::new(id, &plan, &sites);
+        let Some(part) = job.datacenters.get_mut(name) else { return false };
+        part.refused_by.push(part.manager);
+        let next = dispatcher.next_manager(name, &part.refused_by);
+        if let Some(manager) = next.filter(|_| part.refused_by.len() < MANAGERS_TRIED) {
+            return self.hand_on(id, name, manager, effects);
+        }
+        let refused_in = part.refused_in.clone();
+        let may = part.attempt.0 < DATACENTERS_TRIED;
+        let next = dispatcher.next_datacenter(|other| {
+            job.datacenters.contains_key(other) || refused_in.iter().any(|it| it == other)
+        });
+        let Some((datacenter, manager)) = next.filter(|_| may) else { return false };
+        let Some(link) = self.link_of_manager(manager) else { return false };
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        let Some(part) = job.datacenters.remove(name) else { return false };
+        job.view.forget(part.link);
+        job.event(now, FALLBACK, format!("{refusal}; {datacenter} takes its part"));
+        let attempt = Attempt(part.attempt.0.saturating_add(1));
+        let mut part = Datacenter::new(manager, link, attempt, part.units);
+        part.refused_in = refused_in;
+        part.refused_in.push(name.to_owned());
+        job.datacenters.insert(datacenter.clone(), part);
+        let token = job.token;
+        effects.command(Command::Propose(GateEntry::DcAssigned { job: id, token, datacenter, attempt }));
+        true
+    }
+
+    /// The same part, to another manager of its datacenter.
+    fn hand_on(&mut self, id: JobId, name: &str, manager: NodeId, effects: &mut GateEffects) -> bool {
+        let Some(link) = self.link_of_manager(manager) else { return false };
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        let Some(part) = job.datacenters.get_mut(name) else { return false };
+        job.view.forget(part.link);
+        (part.manager, part.link) = (manager, link);
+        self.on_assigned(id, name, effects);
+        true
     }
 
     /// A part that will tell nothing more ends with what is known.
@@ -194,24 +247,24 @@ impl GateCore {
         }
     }
 
-    /// Jobs that no datacenter could take in time.
+    /// Jobs that waited long enough for their datacenters: they go elsewhere, or fail.
     pub(crate) fn fail_undispatched(&mut self, effects: &mut GateEffects) {
         let now = self.now;
         let wait = self.config.dispatch_wait;
-        let late: Vec<JobId> = self
-            .jobs
-            .values()
-            .filter(|job| job.state() == JobState::Queued && now.since(job.accepted_at) >= wait)
-            .map(|job| job.id)
-            .collect();
+        let late = |job: &&GateJob| job.state() == JobState::Queued && now.since(job.accepted_at) >= wait;
+        let late: Vec<JobId> = self.jobs.values().filter(late).map(|job| job.id).collect();
+        if late.is_empty() {
+            return;
+        }
+        let sites = self.sites();
         for id in late {
-            let seconds = wait.as_secs();
-            self.finish(
-                id,
-                JobState::Failed,
-                format!("no_datacenter: none had a worker within {seconds} s"),
-                effects,
-            );
+            match self.place(id, &sites, Patience::Over) {
+                Some(Ok(placed)) => self.dispatch(id, placed, effects),
+                Some(Err(Missing(what))) => {
+                    self.finish(id, JobState::Failed, format!("no_datacenter: {what}"), effects);
+                }
+                None => {}
+            }
         }
     }
 }

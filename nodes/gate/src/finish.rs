@@ -10,7 +10,7 @@ use hyperscale_codec::messages::{
 use hyperscale_codec::{ErrorCode, Head, Hist, JobId, NodeId, RawFrame, WorkflowId, to_owned};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_ledger::GateEntry;
-use hyperscale_report::{DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
+use hyperscale_report::{ClockInput, DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
 use hyperscale_stats::{CellSet, Source};
 
 use crate::core::{Command, GateCore, GateEffects, refuse};
@@ -214,6 +214,8 @@ fn summary_input(job: &GateJob, state: JobState, accepted_unix_ms: u64) -> Summa
             state: job.worker_state(worker),
             gap_ms: worker.gap_ms,
             generator_ok: worker.generator_ok,
+            clock: (worker.clock_error_us < u64::MAX)
+                .then_some(ClockInput { offset_us: worker.clock_offset_us, error_us: worker.clock_error_us }),
         })
     });
     let started = outcomes().map(|(_, outcome)| outcome.started_unix_ms).filter(|&ms| ms > 0).min();

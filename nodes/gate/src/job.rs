@@ -42,8 +42,10 @@ pub(crate) struct Datacenter {
     pub(crate) link: LinkId,
     pub(crate) attempt: Attempt,
     pub(crate) units: Units,
-    /// Managers that refused this part.
+    /// Managers of this datacenter that refused this part.
     pub(crate) refused_by: Vec<NodeId>,
+    /// Datacenters that refused it before.
+    pub(crate) refused_in: Vec<String>,
     /// Its manager's connection is gone since then.
     pub(crate) lost_since: Option<Instant>,
     /// What it told at its end.
@@ -54,6 +56,24 @@ pub(crate) struct Datacenter {
     pub(crate) cancelled: Option<u32>,
     /// Whole finals, to be acknowledged when the job is finished.
     pub(crate) finals: BTreeSet<Source>,
+}
+
+impl Datacenter {
+    pub(crate) fn new(manager: NodeId, link: LinkId, attempt: Attempt, units: Units) -> Self {
+        Self {
+            manager,
+            link,
+            attempt,
+            units,
+            refused_by: Vec::new(),
+            refused_in: Vec::new(),
+            lost_since: None,
+            outcome: None,
+            finished: false,
+            cancelled: None,
+            finals: BTreeSet::new(),
+        }
+    }
 }
 
 /// What a datacenter told at its end.

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::model::{Arrivals, Closed, Iterations, KeepAlive, LatePolicy, Load, Open, Plan, Step, Workflow};
-use crate::units::{render_duration, render_rate, render_size};
+use crate::model::{
+    Arrivals, Closed, Datacenters, Iterations, KeepAlive, LatePolicy, Load, NamedShare, Open, Placement,
+    Plan, Step, Workflow,
+};
+use crate::units::{render_duration, render_percent, render_rate, render_size};
 use crate::words::{grouped, listed, plural};
 
 /// Stages that are shown one by one.
@@ -29,6 +32,9 @@ pub fn describe(plan: &Plan) -> String {
             out.push_str(&format!("  step   {}\n", step_line(step)));
         }
     }
+    if plan.placement != Placement::default() {
+        out.push_str(&format!("\nplacement\n  {}\n", placement(&plan.placement)));
+    }
     if !plan.thresholds.is_empty() {
         out.push_str("\nthresholds\n");
         for threshold in &plan.thresholds {
@@ -36,6 +42,29 @@ pub fn describe(plan: &Plan) -> String {
         }
     }
     out
+}
+
+/// `60% from dc-1, 40% from dc-2; no others`.
+fn placement(placement: &Placement) -> String {
+    let (from, instead) = match &placement.datacenters {
+        Datacenters::All => ("all datacenters, by their worker shards".to_owned(), "others"),
+        Datacenters::Best(1) => ("the best datacenter".to_owned(), "another one"),
+        Datacenters::Best(count) => {
+            (format!("the best {count} datacenters, by their worker shards"), "fewer")
+        }
+        Datacenters::Named(shares) => (named(shares), "others"),
+    };
+    if placement.fallback { format!("{from}; {instead} instead") } else { format!("{from}; no {instead}") }
+}
+
+fn named(shares: &[NamedShare]) -> String {
+    let sum: u64 = shares.iter().map(|share| u64::from(share.weight)).sum();
+    let part = |share: &NamedShare| {
+        let thousandths = u64::from(share.weight).saturating_mul(100_000).checked_div(sum).unwrap_or(0);
+        let percent = render_percent(u32::try_from(thousandths).unwrap_or(u32::MAX));
+        format!("{percent} from {}", share.name)
+    };
+    shares.iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
 fn waits(plan: &Plan, workflow: &Workflow) -> String {

@@ -10,10 +10,11 @@ pub(crate) enum Place {
     Workflow,
     Step,
     Threshold,
+    Placement,
 }
 
-const TOP: &[&str] = &["name", "target", "thresholds", "window", "defaults", "workflows"];
-const TOP_LATER: &[&str] = &["data", "placement", "checks", "tls", "tags"];
+const TOP: &[&str] = &["name", "target", "thresholds", "window", "defaults", "placement", "workflows"];
+const TOP_LATER: &[&str] = &["data", "checks", "tls", "tags"];
 const DEFAULTS: &[&str] = &["headers", "timeout", "connect_timeout", "keep_alive"];
 const DEFAULTS_LATER: &[&str] = &["tls", "checks", "redirects", "cookies", "connect_to", "http", "tags"];
 const WORKFLOW: &[&str] = &[
@@ -62,6 +63,8 @@ const STEP: &[&str] = &[
 const STEP_LATER: &[&str] = &["capture", "checks", "soft", "tags", "tls", "redirects", "form"];
 const THRESHOLD: &[&str] = &["expression"];
 const THRESHOLD_LATER: &[&str] = &["abort_after", "over"];
+const PLACEMENT: &[&str] = &["datacenters", "count", "fallback"];
+const PLACEMENT_LATER: &[&str] = &["workers", "min_datacenters", "result_deadline", "on_cut"];
 
 impl Place {
     pub(crate) fn known(self) -> &'static [&'static str] {
@@ -71,6 +74,7 @@ impl Place {
             Self::Workflow => WORKFLOW,
             Self::Step => STEP,
             Self::Threshold => THRESHOLD,
+            Self::Placement => PLACEMENT,
         }
     }
 
@@ -81,6 +85,7 @@ impl Place {
             Self::Workflow => WORKFLOW_LATER,
             Self::Step => STEP_LATER,
             Self::Threshold => THRESHOLD_LATER,
+            Self::Placement => PLACEMENT_LATER,
         }
     }
 
@@ -92,6 +97,7 @@ impl Place {
             Self::Workflow => "in [workflows.NAME]",
             Self::Step => "in a step",
             Self::Threshold => "in a threshold's table",
+            Self::Placement => "in [placement]",
         }
     }
 
@@ -116,7 +122,7 @@ impl Place {
     }
 }
 
-const OTHERS: [Place; 4] = [Place::Workflow, Place::Step, Place::Defaults, Place::Top];
+const OTHERS: [Place; 5] = [Place::Workflow, Place::Step, Place::Defaults, Place::Placement, Place::Top];
 
 #[cfg(test)]
 mod tests {
@@ -142,7 +148,7 @@ mod tests {
 
     #[test]
     fn no_key_is_both_known_and_later() {
-        for place in [Place::Top, Place::Defaults, Place::Workflow, Place::Step, Place::Threshold] {
+        for place in OTHERS.into_iter().chain([Place::Threshold]) {
             assert!(place.later().iter().all(|key| !place.known().contains(key)), "{place:?}");
         }
     }

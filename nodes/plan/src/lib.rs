@@ -31,6 +31,7 @@ mod load_model;
 mod model;
 mod order;
 mod parse;
+mod placement;
 mod read;
 mod request;
 mod source;

@@ -10,6 +10,10 @@ pub const WORKFLOWS_MAX: usize = 256;
 pub const STEPS_MAX: usize = 1_024;
 /// Thresholds of a plan.
 pub const THRESHOLDS_MAX: usize = 256;
+/// Datacenters that a plan names.
+pub const DATACENTERS_MAX: usize = 64;
+/// Weight of one datacenter beside others.
+pub const WEIGHT_MAX: u64 = 1_000_000;
 /// Stages of a workflow.
 pub const STAGES_MAX: usize = 1_024;
 /// Virtual users of a workflow.

@@ -14,6 +14,39 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// Length of a statistics window; default 1 s, 100 ms to 10 s.
     pub window: Duration,
+    pub placement: Placement,
+}
+
+/// Where the load comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    pub datacenters: Datacenters,
+    /// Whether others take the part of a datacenter that cannot.
+    pub fallback: bool,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self { datacenters: Datacenters::All, fallback: true }
+    }
+}
+
+/// Which datacenters drive the load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Datacenters {
+    /// All that have workers, by their worker shards.
+    All,
+    /// So many, the best there are, by their worker shards.
+    Best(u32),
+    /// These, by their weights; no name twice, none without weight, at least one.
+    Named(Vec<NamedShare>),
+}
+
+/// One datacenter's part of the load: its weight of the sum of all weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedShare {
+    pub name: String,
+    pub weight: u32,
 }
 
 /// A named part of a plan with its own load model.

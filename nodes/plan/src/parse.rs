@@ -13,6 +13,7 @@ use crate::limits::{
 use crate::load::Files;
 use crate::model::{KeepAlive, Plan, Step, Url, Workflow};
 use crate::order::resolve_after;
+use crate::placement::parse_placement;
 use crate::read::{Findings, Section, Span};
 use crate::request::{Surroundings, read_headers};
 use crate::source::Source;
@@ -88,6 +89,7 @@ fn parse_top(top: &Section<'_>, files: &mut Files<'_>, findings: &mut Findings) 
         connect_timeout: CONNECT_TIMEOUT,
     };
     let keep_alive = parse_defaults(top, &mut around, findings);
+    let placement = parse_placement(top, findings);
     let entries = workflow_sections(top, findings)?;
     let mut steps_left = STEPS_MAX;
     let mut parsed: Vec<Option<Workflow>> = Vec::new();
@@ -111,7 +113,7 @@ fn parse_top(top: &Section<'_>, files: &mut Files<'_>, findings: &mut Findings) 
     for (workflow, after) in workflows.iter_mut().zip(after) {
         workflow.after = after;
     }
-    Some(Plan { name, workflows, thresholds, window: window.unwrap_or(WINDOW) })
+    Some(Plan { name, workflows, thresholds, window: window.unwrap_or(WINDOW), placement })
 }
 
 fn plan_name(top: &Section<'_>, findings: &mut Findings) -> String {

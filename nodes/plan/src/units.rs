@@ -3,12 +3,14 @@
 mod count;
 mod decimal;
 mod duration;
+mod percent;
 mod rate;
 mod share;
 mod size;
 
 pub use count::parse_count;
 pub use duration::{parse_duration, render_duration};
+pub use percent::{parse_percent, render_percent};
 pub use rate::{parse_rate, render_rate};
 pub use share::parse_share;
 pub use size::{parse_size, render_size};

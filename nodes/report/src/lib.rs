@@ -20,7 +20,7 @@ pub use hgrm::percentiles;
 pub use hlog::{HlogError, HlogGap, HlogWriter};
 pub use progress::progress_line;
 pub use style::Style;
-pub use summarize::{DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
+pub use summarize::{ClockInput, DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
 pub use summary::{
     DatacenterSummary, DistributionBar, EventSummary, Iterations, StepSummary, Summary, ThresholdSummary,
     Times, Totals, WorkerSummary, WorkflowSummary,

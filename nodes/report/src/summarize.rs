@@ -63,6 +63,15 @@ pub struct WorkerInput {
     pub state: WorkerState,
     pub gap_ms: u64,
     pub generator_ok: bool,
+    /// Its clock against its manager's, if they were compared.
+    pub clock: Option<ClockInput>,
+}
+
+/// By how much a clock is ahead of another, and how far that may be off, in us.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockInput {
+    pub offset_us: i64,
+    pub error_us: u64,
 }
 
 /// Makes the summary.
@@ -144,6 +153,7 @@ fn workflow_summary(input: &WorkflowInput<'_>) -> WorkflowSummary {
     }
 }
 
+#[allow(clippy::cast_precision_loss, reason = "clocks differ by less than 2^53 us")]
 fn worker_summary(worker: &WorkerInput) -> WorkerSummary {
     WorkerSummary {
         name: worker.name.clone(),
@@ -153,6 +163,8 @@ fn worker_summary(worker: &WorkerInput) -> WorkerSummary {
         state: worker.state.as_str().to_owned(),
         gap_ms: worker.gap_ms,
         generator: generator(worker.generator_ok),
+        clock_offset_ms: worker.clock.map(|clock| clock.offset_us as f64 / 1e3),
+        clock_error_ms: worker.clock.map(|clock| clock.error_us as f64 / 1e3),
     }
 }
 

@@ -214,6 +214,13 @@ pub struct WorkerSummary {
     /// `ok` or `saturated`. Additive.
     #[serde(default)]
     pub generator: String,
+    /// By how much its wall clock is ahead of its manager's, and how far that may be off; `null` where they were never
+    /// compared. Additive.
+    #[serde(default)]
+    pub clock_offset_ms: Option<f64>,
+    /// Additive.
+    #[serde(default)]
+    pub clock_error_ms: Option<f64>,
 }
 
 /// Something worth a line.

@@ -24,7 +24,7 @@ const TARGET_MIN: usize = 24;
 /// The summary as text, ending with a line end.
 #[must_use]
 pub fn render(summary: &Summary, style: Style) -> String {
-    let blocks: [&dyn Fn(&mut String); 6] = [
+    let blocks: [&dyn Fn(&mut String); 7] = [
         &|out| verdict(out, summary, style),
         &|out| {
             if summary.latency_ms.count > 0 {
@@ -38,8 +38,9 @@ pub fn render(summary: &Summary, style: Style) -> String {
             iterations(out, summary, style);
         },
         &|out| tables::steps(out, summary, style),
+        &|out| tables::datacenters(out, summary, style),
         &|out| {
-            tables::datacenters(out, summary, style);
+            tables::workers(out, summary, style);
             workers(out, summary, style);
             events(out, summary, style);
         },

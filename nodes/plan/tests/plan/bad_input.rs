@@ -28,7 +28,7 @@ fn keys_that_may_not_stand_there() {
     for (text, expected) in [
         ("tls = { ca = \"x\" }", r#"1:1: "tls" in the plan is not supported yet; remove it"#),
         ("[data.users]\ncsv = \"x\"", r#"1:2: "data" in the plan is not supported yet; remove it"#),
-        ("[placement]\nworkers = 4", r#"1:2: "placement" in the plan is not supported yet; remove it"#),
+        ("[placement]\nworkers = 4", r#"2:1: "workers" in placement is not supported yet; remove it"#),
         ("vus = 10", r#"1:1: unknown key "vus" in the plan; it belongs in [workflows.NAME]"#),
         (
             "[defaults]\ntimeuot = \"5s\"",

@@ -54,8 +54,7 @@ fn the_reference_names_every_key() {
     let page =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/plan_file.md"))
             .unwrap();
-    let unknown =
-        "[workflows.w]\nzzzzzzzz = 1\nsteps = [{ zzzzzzzz = 1 }]\n[defaults]\nzzzzzzzz = 1\n[zzzzzzzz]\n";
+    let unknown = "[workflows.w]\nzzzzzzzz = 1\nsteps = [{ zzzzzzzz = 1 }]\n[defaults]\nzzzzzzzz = 1\n[placement]\nzzzzzzzz = 1\n[zzzzzzzz]\n";
     let errors = parse("x", unknown).unwrap_err();
     let mut keys = 0;
     for message in errors.errors().iter().map(|error| &error.message) {

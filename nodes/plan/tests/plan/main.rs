@@ -14,6 +14,7 @@ mod bad_steps;
 mod examples;
 mod good_plans;
 mod loading;
+mod placements;
 
 /// One workflow with these lines, and a step. The lines start at line 3.
 fn home(lines: &str) -> String {

@@ -1,7 +1,9 @@
 //! Sums that add up, and JSON that reads back.
 
 use hyperscale_codec::messages::ErrorKind;
-use hyperscale_plan::{Arrivals, Closed, Iterations, KeepAlive, Open, RateStage, Request, Url, VuStage};
+use hyperscale_plan::{
+    Arrivals, Closed, Iterations, KeepAlive, Open, Placement, RateStage, Request, Url, VuStage,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -58,7 +60,8 @@ pub(crate) fn workflow(name: &str, load: Load, steps: Vec<Step>) -> Workflow {
 }
 
 pub(crate) fn plan(workflows: Vec<Workflow>) -> Plan {
-    Plan { name: "checkout".to_owned(), workflows, thresholds: Vec::new(), window: Duration::from_secs(1) }
+    let (thresholds, window) = (Vec::new(), Duration::from_secs(1));
+    Plan { name: "checkout".to_owned(), workflows, thresholds, window, placement: Placement::default() }
 }
 
 /// Completed after 10 s with these cells, in one datacenter.
@@ -124,6 +127,49 @@ fn counts(totals: &Totals) -> [u64; 6] {
 
 fn add<'a>(all: impl Iterator<Item = &'a Totals>) -> [u64; 6] {
     all.map(counts).fold([0; 6], |sum, one| std::array::from_fn(|at| sum[at] + one[at]))
+}
+
+#[test]
+fn a_worker_s_clock_is_told_where_it_was_compared() {
+    let plan = two_workflows();
+    let mut input = input(&plan, filled(&plan, &[]));
+    let worker = |clock| WorkerInput {
+        name: "w".to_owned(),
+        datacenter: "local".to_owned(),
+        shards: 1,
+        requests: 1,
+        state: WorkerState::Ok,
+        gap_ms: 0,
+        generator_ok: true,
+        clock,
+    };
+    input.workers = vec![worker(Some(ClockInput { offset_us: -1_250, error_us: 80 })), worker(None)];
+    let json = summarize(&input).to_json();
+    assert!(json.contains(r#""clock_offset_ms":-1.25,"clock_error_ms":0.08}"#), "{json}");
+    assert!(json.contains(r#""clock_offset_ms":null,"clock_error_ms":null}"#), "{json}");
+}
+
+/// Every bucket of the whole is the sum of the same bucket of all datacenters, so percentiles of the whole are those of
+/// all samples together, and no mean of percentiles.
+#[test]
+fn the_whole_is_the_bucket_wise_sum_of_its_datacenters() {
+    let plan = two_workflows();
+    let near: Vec<_> = (1..60).map(|i| (i % 3, 40_000 * i as u64, 200, false)).collect();
+    let far: Vec<_> = (1..40).map(|i| (i % 3, 9_000_000 + 70_000 * i as u64, 503, true)).collect();
+    let parts = [filled(&plan, &near), filled(&plan, &far)];
+    let all = filled(&plan, &[near, far].concat());
+    let mut input = input(&plan, all.clone());
+    let named = |(name, cells): (&str, &Vec<CellSet>)| DatacenterInput {
+        name: name.to_owned(),
+        cells: cells.clone(),
+    };
+    input.datacenters = ["near", "far"].into_iter().zip(&parts).map(named).collect();
+    let summary = summarize(&input);
+    assert_eq!(counts(&summary.totals), add(summary.datacenters.iter().map(|datacenter| &datacenter.totals)));
+    let (mut sum, whole) = (sum_of(&parts[0]), sum_of(&all));
+    sum.latency.merge(&sum_of(&parts[1]).latency);
+    assert_eq!(sum.latency.counts(), whole.latency.counts());
+    assert_eq!(summary.latency_ms, times(&sum.latency));
 }
 
 proptest! {
@@ -231,6 +277,7 @@ fn one_lost_worker_makes_the_result_partial_and_one_late_one_the_generator_satur
         state,
         gap_ms: 0,
         generator_ok,
+        clock: None,
     };
     let mut input = input(&plan, filled(&plan, &[]));
     input.workers = vec![worker("w1", WorkerState::Ok, true), worker("w2", WorkerState::Lost, false)];

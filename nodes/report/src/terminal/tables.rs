@@ -1,13 +1,19 @@
 //! The tables: times, steps, datacenters. Columns are left out rather than squeezed where the terminal is narrow.
 
 use super::flow::LABEL;
-use crate::numbers::{grouped, rate, time_or_none};
+use crate::numbers::{counted, grouped, rate, share, time_or_none};
 use crate::style::{Style, Tone, columns};
-use crate::summary::{Summary, Times, Totals};
+use crate::summary::{Summary, Times, Totals, WorkerSummary};
 
 /// Columns of a time; the longest has seven.
 const TIME: usize = 8;
 const COUNT: usize = 12;
+const CORES: usize = 8;
+const SHARE: usize = 9;
+/// `partial, saturated` has the most.
+const STATE: usize = 18;
+/// Workers shown; the rest are counted.
+pub(super) const WORKERS_MAX: usize = 16;
 
 type Column = (&'static str, fn(&Times) -> Option<f64>);
 
@@ -89,6 +95,51 @@ pub(super) fn datacenters(out: &mut String, summary: &Summary, style: Style) {
         })
         .collect();
     table(out, "datacenter", &parts, style);
+}
+
+/// Where there is more than one: how much each drove, and whether it could. The first ones; the line below names all
+/// that lost something.
+pub(super) fn workers(out: &mut String, summary: &Summary, style: Style) {
+    let workers = &summary.workers;
+    if workers.len() < 2 {
+        return;
+    }
+    let right = CORES + COUNT + SHARE + STATE + 2;
+    let half = style.width.saturating_sub(right + 3) / 2;
+    let width = |title: &str, of: fn(&WorkerSummary) -> &str| {
+        let longest = workers.iter().take(WORKERS_MAX).map(|worker| columns(&style.clean(of(worker)))).max();
+        longest.unwrap_or_default().max(title.len()).min(half)
+    };
+    let (left, middle) =
+        (width("worker", |worker| &worker.name), width("datacenter", |worker| &worker.datacenter));
+    let head = format!(
+        " {:<left$}  {:<middle$}{:>CORES$}{:>COUNT$}{:>SHARE$}  state",
+        "worker", "datacenter", "cores", "requests", "share"
+    );
+    out.push_str(&format!("{}\n", style.paint(Tone::Faint, &head)));
+    for worker in workers.iter().take(WORKERS_MAX) {
+        let cell = |text: &str, width: usize| {
+            let text = style.cut(&style.clean(text), width);
+            let fill = " ".repeat(width.saturating_sub(columns(&text)));
+            format!("{text}{fill}")
+        };
+        let (name, datacenter) = (cell(&worker.name, left), cell(&worker.datacenter, middle));
+        let (requests, part) = (grouped(worker.requests), share(worker.requests, summary.totals.requests));
+        let saturated = worker.generator == "saturated";
+        let state = if saturated { format!("{}, saturated", worker.state) } else { worker.state.clone() };
+        let tone = if worker.state == "ok" && !saturated { Tone::Plain } else { Tone::Warn };
+        let state = style.cut(&style.clean(&state), STATE);
+        let state = style.paint(tone, &state);
+        let shards = worker.shards;
+        out.push_str(&format!(
+            " {name}  {datacenter}{shards:>CORES$}{requests:>COUNT$}{part:>SHARE$}  {state}\n"
+        ));
+    }
+    let more = workers.len().saturating_sub(WORKERS_MAX);
+    if more > 0 {
+        let text = format!(" {} more in the JSON", counted(more as u64, "worker"));
+        out.push_str(&format!("{}\n", style.paint(Tone::Faint, &text)));
+    }
 }
 
 fn table(out: &mut String, title: &str, parts: &[Part<'_>], style: Style) {

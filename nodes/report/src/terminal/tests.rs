@@ -41,9 +41,18 @@ fn hostile(text: &str, n: u64, ms: f64) -> Summary {
     summary.distribution = vec![crate::DistributionBar { le_ms: ms, count: n }];
     summary.thresholds = vec![ThresholdSummary { expression: text(), passed: false, observed: text() }];
     summary.events = vec![EventSummary { at_s: ms, kind: text(), detail: text() }];
-    let (name, datacenter, state, generator) = (text(), text(), text(), text());
-    summary.workers =
-        vec![WorkerSummary { name, datacenter, shards: 1, requests: n, state, gap_ms: n, generator }];
+    let worker = || WorkerSummary {
+        name: text(),
+        datacenter: text(),
+        shards: 1,
+        requests: n,
+        state: text(),
+        gap_ms: n,
+        generator: text(),
+        clock_offset_ms: Some(ms),
+        clock_error_ms: None,
+    };
+    summary.workers = vec![worker(), worker()];
     summary
 }
 
@@ -94,4 +103,30 @@ fn events_beyond_a_screenful_are_counted() {
     let screen = render(&summary, Style::plain());
     assert_eq!(screen.matches("worker_lost").count(), EVENTS_MAX);
     assert!(screen.contains("12 events more in the JSON"), "{screen}");
+}
+
+#[test]
+fn each_of_several_workers_has_a_line_within_a_narrow_terminal() {
+    let mut summary = hostile("w", 40, 1.0);
+    let template = summary.workers.remove(0);
+    let worker = |at: u64| WorkerSummary {
+        name: format!("worker-{at}"),
+        datacenter: format!("dc-{}", at % 2 + 1),
+        requests: 10 * at,
+        state: if at == 3 { "lost" } else { "ok" }.to_owned(),
+        generator: if at == 2 { "saturated" } else { "ok" }.to_owned(),
+        ..template.clone()
+    };
+    (summary.totals.requests, summary.workers) = (100, (1..=4).map(worker).collect());
+    let screen = render(&summary, Style { width: 80, ..Style::plain() });
+    let table = " worker    datacenter   cores    requests    share  state\n \
+                 worker-1  dc-2             1          10    10.0%  ok\n \
+                 worker-2  dc-1             1          20    20.0%  ok, saturated\n \
+                 worker-3  dc-2             1          30    30.0%  lost\n \
+                 worker-4  dc-1             1          40    40.0%  ok\n";
+    assert!(screen.contains(table), "{screen}");
+    summary.workers = (1..=100).map(worker).collect();
+    let screen = render(&summary, Style::plain());
+    assert_eq!(screen.lines().filter(|line| line.starts_with(" worker-")).count(), tables::WORKERS_MAX);
+    assert!(screen.contains(" 84 workers more in the JSON\n"), "{screen}");
 }

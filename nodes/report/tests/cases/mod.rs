@@ -5,8 +5,8 @@ use std::time::Duration;
 use hyperscale_codec::JobId;
 use hyperscale_codec::messages::{ErrorKind, JobEvent, JobState, WorkerState, WorkflowState};
 use hyperscale_plan::{
-    Arrivals, Closed, Comparison, Iterations, KeepAlive, LatePolicy, Load, Metric, Open, Plan, RateStage,
-    Request, Scope, Statistic, Step, Think, Threshold, Url, VuStage, Workflow,
+    Arrivals, Closed, Comparison, Iterations, KeepAlive, LatePolicy, Load, Metric, Open, Placement, Plan,
+    RateStage, Request, Scope, Statistic, Step, Think, Threshold, Url, VuStage, Workflow,
 };
 use hyperscale_report::{DatacenterInput, Summary, SummaryInput, WorkerInput, WorkflowInput, summarize};
 use hyperscale_stats::{Cell, CellSet};
@@ -129,7 +129,8 @@ fn workflow(name: &str, load: Load, steps: Vec<Step>) -> Workflow {
 }
 
 fn plan(name: &str, workflows: Vec<Workflow>) -> Plan {
-    Plan { name: name.to_owned(), workflows, thresholds: Vec::new(), window: Duration::from_secs(1) }
+    let (thresholds, window) = (Vec::new(), Duration::from_secs(1));
+    Plan { name: name.to_owned(), workflows, thresholds, window, placement: Placement::default() }
 }
 
 fn url_plan(load: Load) -> Plan {
@@ -145,6 +146,7 @@ fn worker(name: &str, datacenter: &str, requests: u64) -> WorkerInput {
         state: WorkerState::Ok,
         gap_ms: 0,
         generator_ok: true,
+        clock: None,
     }
 }
 

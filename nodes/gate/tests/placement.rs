@@ -1,0 +1,318 @@
+//! Where a job's load comes from: two datacenters, and plans that name them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on shall fail where it stands"
+)]
+
+use std::time::Duration;
+
+use hyperscale_codec::messages::{
+    DcFinalResult, JobDispatch, JobDispatchAck, JobFinalResult, JobState, JobSubmit, StatsFinal,
+    WorkerOutcome, WorkerState, WorkflowOutcome, WorkflowState,
+};
+use hyperscale_codec::{
+    Encode, Encoder, Epoch, FrameReader, Head, JobId, Kind, Limits, NodeId, RawFrame, Role, Sequence,
+    ShardId, WorkflowId,
+};
+use hyperscale_core::{Core, Effect, Effects, Event, Instant, LinkId, WallClock};
+use hyperscale_fleet::Identity;
+use hyperscale_gate::{Command, GateConfig, GateCore, Local};
+use hyperscale_ledger::MemoryLedger;
+use hyperscale_plan::PlanText;
+use hyperscale_report::Summary;
+use hyperscale_stats::{CellSet, ColumnsBuilder, Source};
+
+const CLIENT: LinkId = LinkId(1);
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A gate, its ledger, its clock, and what it sent last.
+struct Driven {
+    core: GateCore,
+    ledger: MemoryLedger,
+    now: Instant,
+    sent: Vec<(LinkId, Vec<u8>)>,
+}
+
+impl Driven {
+    /// A gate with these managers, and their worker shards.
+    fn with(managers: &[(u64, u32)]) -> Self {
+        let core = GateCore::new(GateConfig {
+            identity: Identity::new(Role::Gate, NodeId(1), "gate"),
+            shard: ShardId(0),
+            addr: "127.0.0.1:1".to_owned(),
+            seed: 7,
+            wall: WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO },
+            dispatch_wait: WAIT,
+            manager_wait: Duration::from_secs(10),
+        });
+        let mut gate = Self { core, ledger: MemoryLedger::default(), now: Instant(1), sent: Vec::new() };
+        managers.iter().for_each(|(number, worker_shards)| gate.manager(*number, *worker_shards));
+        gate
+    }
+
+    /// Carries out what a first event asks for: proposals are committed at once, frames kept.
+    fn settle(&mut self, mut effects: Effects<Command>) {
+        self.sent.clear();
+        loop {
+            let mut list = Vec::new();
+            effects.take(&mut list);
+            let mut next = Vec::new();
+            for effect in list {
+                match effect {
+                    Effect::Send { link, range } => self.sent.push((link, effects.frame(range).to_vec())),
+                    Effect::Command(Command::Propose(entry)) => next.push(self.ledger.commit(entry)),
+                    Effect::Dial { .. } | Effect::Close { .. } | Effect::Command(_) => {}
+                }
+            }
+            effects.clear();
+            if next.is_empty() {
+                return;
+            }
+            for committed in next {
+                self.core.handle(self.now, Event::Local(Local::Committed(committed)), &mut effects);
+            }
+        }
+    }
+
+    fn tell<M: Encode>(&mut self, link: LinkId, message: &M) {
+        let (mut bytes, mut effects) = (Vec::new(), Effects::default());
+        Encoder::default().append(&mut bytes, Head::request(1), message).unwrap();
+        let mut reader = FrameReader::new();
+        reader.feed(&bytes);
+        let frame = reader.next(&Limits::default()).unwrap().unwrap();
+        self.core.handle(self.now, Event::Frame { link, frame }, &mut effects);
+        self.settle(effects);
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        let mut effects = Effects::default();
+        self.core.handle(self.now, Event::Timer, &mut effects);
+        self.settle(effects);
+    }
+
+    /// Manager 203 is one of `dc-2`; its link and its node have its number.
+    fn manager(&mut self, number: u64, worker_shards: u32) {
+        let identity = Identity {
+            datacenter: format!("dc-{}", number / 100),
+            ..Identity::new(Role::Manager, NodeId(number.into()), format!("m-{number}"))
+        };
+        self.tell(LinkId(number), &identity.manager_registration(worker_shards));
+    }
+
+    fn submit(&mut self, placement: &str) -> JobId {
+        let plan = PlanText::new(format!(
+            "{placement}\n[workflows.w]\nvus = 10\nduration = \"9s\"\nsteps = [{{ get = \"http://h/\" }}]\n"
+        ));
+        let (plan, plan_sha256) = (plan.text, plan.sha256);
+        self.tell(
+            CLIENT,
+            &JobSubmit { plan, plan_sha256, idempotency: [9; 16], follow: true, histograms: false },
+        );
+        JobId::from_bytes([9; 16])
+    }
+
+    fn refuse(&mut self, link: u64, job: JobId) {
+        let (job, error) = (job.to_bytes(), "no room".to_owned());
+        self.tell(LinkId(link), &JobDispatchAck { job, attempt: 1, accepted: false, dc_token: 0, error });
+    }
+
+    fn frames(&self, kind: Kind) -> Vec<(LinkId, RawFrame<'_>)> {
+        let read = |(link, bytes): &'_ (LinkId, Vec<u8>)| {
+            (*link, RawFrame::read(bytes, &Limits::default()).unwrap().kind())
+        };
+        let of_kind = self.sent.iter().filter(|sent| read(sent).1 == Some(kind));
+        of_kind.map(|(link, bytes)| (*link, RawFrame::read(bytes, &Limits::default()).unwrap())).collect()
+    }
+
+    /// Links, datacenters, units and attempts of the dispatches just sent.
+    fn dispatched(&self) -> Vec<(u64, String, [u32; 3], u32)> {
+        let frames = self.frames(Kind::JobDispatch);
+        let row = |(link, frame): (LinkId, RawFrame<'_>)| {
+            let told = frame.to_owned::<JobDispatch>(&mut Vec::new()).unwrap();
+            let units = [told.unit_from, told.unit_count, told.units];
+            (link.0, told.datacenter, units, told.attempt)
+        };
+        frames.into_iter().map(row).collect()
+    }
+
+    /// The result just sent to the client.
+    fn result(&self) -> Option<Summary> {
+        let (_, frame) = self.frames(Kind::JobFinalResult).into_iter().find(|(link, _)| *link == CLIENT)?;
+        let told = frame.to_owned::<JobFinalResult>(&mut Vec::new()).unwrap();
+        Some(Summary::from_json(&told.summary).unwrap())
+    }
+}
+
+fn part(link: u64, datacenter: &str, units: [u32; 3], attempt: u32) -> (u64, String, [u32; 3], u32) {
+    (link, datacenter.to_owned(), units, attempt)
+}
+
+const BOTH: &str = "placement.datacenters = { dc-1 = \"60%\", dc-2 = \"40%\" }";
+
+#[test]
+fn named_datacenters_get_their_shares_and_all_others_by_their_workers() {
+    let mut gate = Driven::with(&[(100, 1), (200, 4), (300, 2)]);
+    gate.submit(BOTH);
+    assert_eq!(gate.dispatched(), [part(100, "dc-1", [0, 6, 10], 1), part(200, "dc-2", [6, 4, 10], 1)]);
+
+    let mut gate = Driven::with(&[(100, 1), (200, 4)]);
+    gate.submit("");
+    assert_eq!(gate.dispatched(), [part(100, "dc-1", [0, 1, 5], 1), part(200, "dc-2", [1, 4, 5], 1)]);
+
+    let mut gate = Driven::with(&[(100, 1), (200, 4)]);
+    gate.submit("placement.count = 1");
+    assert_eq!(gate.dispatched(), [part(200, "dc-2", [0, 4, 4], 1)]);
+}
+
+#[test]
+fn a_job_waits_for_a_datacenter_that_it_names() {
+    let mut gate = Driven::with(&[(100, 1)]);
+    gate.submit(BOTH);
+    assert_eq!(gate.dispatched(), []);
+    gate.wait(WAIT / 2);
+    gate.manager(200, 1);
+    assert_eq!(gate.dispatched(), [part(100, "dc-1", [0, 3, 5], 1), part(200, "dc-2", [3, 2, 5], 1)]);
+}
+
+#[test]
+fn a_datacenter_that_stays_away_fails_the_job_by_its_name() {
+    let mut gate = Driven::with(&[(100, 1), (200, 2)]);
+    gate.submit("placement.datacenters = [\"dc-1\", \"dc-3\"]");
+    gate.wait(WAIT);
+    let summary = gate.result().unwrap();
+    assert_eq!(summary.status, "failed");
+    assert_eq!(summary.error, "no_datacenter: dc-3 has no worker (known: dc-1, dc-2)");
+}
+
+#[test]
+fn without_any_worker_a_job_fails_as_well() {
+    let mut gate = Driven::with(&[(100, 0)]);
+    gate.submit("");
+    gate.wait(WAIT);
+    assert_eq!(gate.result().unwrap().error, "no_datacenter: none has a worker");
+}
+
+#[test]
+fn with_fallback_another_takes_the_part_of_who_stays_away() {
+    let mut gate = Driven::with(&[(100, 1), (200, 1)]);
+    gate.submit("[placement]\ndatacenters = { dc-1 = 3, dc-3 = 2 }\nfallback = true");
+    assert_eq!(gate.dispatched(), []);
+    gate.wait(WAIT);
+    assert_eq!(gate.dispatched(), [part(100, "dc-1", [0, 3, 5], 1), part(200, "dc-2", [3, 2, 5], 1)]);
+}
+
+#[test]
+fn a_refused_part_goes_to_the_next_manager_and_then_to_the_next_datacenter() {
+    let mut gate = Driven::with(&[(100, 4), (101, 2), (102, 1), (200, 1)]);
+    let job = gate.submit("placement.count = 1");
+    assert_eq!(gate.dispatched(), [part(100, "dc-1", [0, 4, 4], 1)]);
+    gate.refuse(100, job);
+    assert_eq!(gate.dispatched(), [part(101, "dc-1", [0, 4, 4], 1)]);
+    gate.refuse(101, job);
+    assert_eq!(gate.dispatched(), [part(200, "dc-2", [0, 4, 4], 2)]);
+    // Nobody is left; what happened is in the report.
+    gate.refuse(200, job);
+    let summary = gate.result().unwrap();
+    assert_eq!(
+        (summary.status.as_str(), summary.error.as_str()),
+        ("failed", "datacenter dc-2 refused the job: no room")
+    );
+    let [event] = &summary.events[..] else { panic!("{:?}", summary.events) };
+    assert_eq!(event.kind, "datacenter_fallback");
+    assert_eq!(event.detail, "datacenter dc-1 refused the job: no room; dc-2 takes its part");
+}
+
+#[test]
+fn a_plan_that_names_its_datacenters_goes_nowhere_else_when_one_refuses() {
+    let mut gate = Driven::with(&[(100, 1), (200, 1), (300, 1)]);
+    let job = gate.submit("placement.datacenters = [\"dc-1\"]");
+    gate.refuse(100, job);
+    assert_eq!(gate.dispatched(), []);
+    assert_eq!(gate.result().unwrap().error, "datacenter dc-1 refused the job: no room");
+}
+
+/// Cells of one worker: so many answers, each later than the one before.
+fn cells(answers: u64) -> CellSet {
+    let mut cells = CellSet::new(1);
+    let cell = cells.step_mut(0);
+    for at in 0..answers {
+        cell.count += 1;
+        cell.latency.record(1_000_000 * (at + 1));
+        cell.record_status(200);
+    }
+    cells.workflow_mut().count = answers;
+    cells
+}
+
+/// The end of one datacenter's part, run by one worker whose clock is `ahead` of its manager's.
+fn end(gate: &mut Driven, job: JobId, number: u64, answers: u64, ahead: Option<(i64, u64)>) {
+    let worker = NodeId(u128::from(number) + 10);
+    let mut builder = ColumnsBuilder::new(job, 1, 0, 0, 1000);
+    let source = Source { worker, shard: ShardId(0), epoch: Epoch(1) };
+    builder.push(source, Sequence(1), WorkflowId(0), &cells(answers));
+    gate.tell(LinkId(number), &StatsFinal(builder.build().pop().unwrap()));
+    let (clock_offset_us, clock_error_us) = ahead.unwrap_or((0, u64::MAX));
+    let outcome = WorkerOutcome {
+        worker: worker.to_bytes(),
+        name: format!("w-{number}"),
+        shards: 1,
+        state: WorkerState::Ok.to_wire(),
+        gap_ms: 0,
+        generator_ok: true,
+        clock_offset_us,
+        clock_error_us,
+    };
+    let (state, error) = (WorkflowState::Completed.to_wire(), String::new());
+    gate.tell(
+        LinkId(number),
+        &DcFinalResult {
+            job: job.to_bytes(),
+            attempt: 1,
+            datacenter: format!("dc-{}", number / 100),
+            outcome: JobState::Completed.to_wire(),
+            duration_us: 9_000_000,
+            started_unix_ms: 1_790_000_000_000,
+            workflows: vec![WorkflowOutcome {
+                workflow: 0,
+                state,
+                duration_us: 9_000_000,
+                error: error.clone(),
+            }],
+            workers: vec![outcome],
+            error,
+            fence_token: 1,
+            events: Vec::new(),
+        },
+    );
+}
+
+#[test]
+fn the_summary_has_each_datacenter_and_worker_and_their_sum() {
+    let mut gate = Driven::with(&[(100, 1), (200, 1)]);
+    let job = gate.submit(BOTH);
+    for link in [100, 200] {
+        let (job, error) = (job.to_bytes(), String::new());
+        gate.tell(LinkId(link), &JobDispatchAck { job, attempt: 1, accepted: true, dc_token: 1, error });
+    }
+    end(&mut gate, job, 100, 60, Some((-1_250, 80)));
+    end(&mut gate, job, 200, 40, None);
+    let summary = gate.result().unwrap();
+    assert_eq!((summary.status.as_str(), summary.totals.requests), ("completed", 100));
+    let datacenters: Vec<(&str, u64)> =
+        summary.datacenters.iter().map(|it| (it.name.as_str(), it.totals.requests)).collect();
+    assert_eq!(datacenters, [("dc-1", 60), ("dc-2", 40)]);
+    let workers: Vec<(&str, &str, u64)> =
+        summary.workers.iter().map(|it| (it.name.as_str(), it.datacenter.as_str(), it.requests)).collect();
+    assert_eq!(workers, [("w-100", "dc-1", 60), ("w-200", "dc-2", 40)]);
+    let clocks: Vec<_> = summary.workers.iter().map(|it| (it.clock_offset_ms, it.clock_error_ms)).collect();
+    assert_eq!(clocks, [(Some(-1.25), Some(0.08)), (None, None)]);
+    // The whole is the bucket-wise sum of its parts, not a mean of their percentiles.
+    let mut all = cells(60).step_mut(0).latency.clone();
+    all.merge(&cells(40).step_mut(0).latency);
+    let ms = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e6);
+    assert_eq!(summary.latency_ms.p50, ms(all.quantile_ppm(500_000)));
+    assert_eq!(summary.latency_ms.max, Some(60.0));
+    assert_eq!(summary.datacenters[1].latency_ms.max, Some(40.0));
+}
