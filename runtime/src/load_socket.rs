@@ -138,7 +138,11 @@ fn work<H: LoadHandler, C: Carrier>(carrier: &mut C, handler: &mut H, spin: &mut
             carrier.flush();
             return;
         }
-        if events == 0 && !busy_poll {
+        if events == 0 && busy_poll {
+            // A scheduler lets a thread that never sleeps run out its slice of milliseconds, while the kernel thread that
+            // works off the network's interrupts waits for this very core. Offered at every empty look, it waits for none.
+            std::thread::yield_now();
+        } else if events == 0 {
             // Only what was sent can bring something.
             let worth = handler.in_flight() > 0;
             if !worth || !spin.until_work(|| look(carrier, handler)) {

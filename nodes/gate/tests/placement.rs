@@ -62,7 +62,10 @@ impl Driven {
                 match effect {
                     Effect::Send { link, range } => self.sent.push((link, effects.frame(range).to_vec())),
                     Effect::Command(Command::Propose(entry)) => next.push(self.ledger.commit(entry)),
-                    Effect::Dial { .. } | Effect::Close { .. } | Effect::Command(_) => {}
+                    Effect::Dial { .. }
+                    | Effect::Close { .. }
+                    | Effect::Refused { .. }
+                    | Effect::Command(_) => {}
                 }
             }
             effects.clear();
@@ -263,6 +266,7 @@ fn end(gate: &mut Driven, job: JobId, number: u64, answers: u64, ahead: Option<(
         generator_ok: true,
         clock_offset_us,
         clock_error_us,
+        epochs: 1,
     };
     let (state, error) = (WorkflowState::Completed.to_wire(), String::new());
     gate.tell(
