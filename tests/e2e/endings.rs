@@ -1,17 +1,12 @@
 //! How runs end: by a signal, and where no request can be answered.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::server::{Server, closed_port};
-use crate::{assert_adds_up, hyperscale, number, run, text};
-
-fn interrupt(child: &Child) {
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
-}
+use crate::{assert_adds_up, hyperscale, interrupt, number, run, text};
 
 #[test]
 fn an_interrupted_run_reports_what_there_is_and_exits_130() {

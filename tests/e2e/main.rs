@@ -87,3 +87,9 @@ fn assert_adds_up(summary: &Value) {
     let answered: u64 = summary["status_codes"].as_object().unwrap().values().map(number).sum();
     assert!(answered <= requests, "{summary}");
 }
+
+/// Ctrl-C, from outside.
+fn interrupt(child: &std::process::Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}

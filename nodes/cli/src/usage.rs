@@ -27,6 +27,10 @@ fn message(error: &clap::Error) -> String {
     // `--vus <VUS>` is the flag `--vus`.
     let flag = argument.split(" <").next().unwrap_or_default();
     let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the parser's list may grow; its own first line serves"
+    )]
     match error.kind() {
         ErrorKind::ValueValidation => match error.source() {
             Some(why) => format!("{}: {why}", place(flag, &value)),
@@ -42,7 +46,7 @@ fn message(error: &clap::Error) -> String {
         ErrorKind::InvalidSubcommand => {
             let word = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             let near = nearest(error, ContextKind::SuggestedSubcommand);
-            format!("{word:?} is no command; {near}; there are run, check and target")
+            format!("{word:?} is no command; {near}; --help lists them")
         }
         ErrorKind::MissingRequiredArgument => missing(&argument),
         ErrorKind::ArgumentConflict => {
@@ -84,11 +88,11 @@ fn nearest(error: &clap::Error, kind: ContextKind) -> String {
 }
 
 fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
-    match error.get(kind)? {
-        ContextValue::String(text) => Some(text.clone()),
-        ContextValue::Strings(texts) => Some(texts.join(", ")),
-        _ => None,
+    let value = error.get(kind)?;
+    if let ContextValue::Strings(texts) = value {
+        return Some(texts.join(", "));
     }
+    if let ContextValue::String(text) = value { Some(text.clone()) } else { None }
 }
 
 /// For what has no words of ours.

@@ -292,9 +292,9 @@ impl ClientCore {
             self.cancel = None;
             let error = reply.message.clone();
             self.notify(effects, Notice::Cancelled { success: false, error });
-        } else if code == Some(ErrorCode::UnknownJob) && self.may_come_to_be_known() {
-            self.try_again(&reply.message, Duration::from_millis(reply.retry_after_ms.into()), effects);
-        } else if code.is_some_and(ErrorCode::retryable) {
+        } else if code.is_some_and(ErrorCode::retryable)
+            || code == Some(ErrorCode::UnknownJob) && self.may_come_to_be_known()
+        {
             self.try_again(&reply.message, Duration::from_millis(reply.retry_after_ms.into()), effects);
         } else {
             self.fail(effects, reply.message.clone());

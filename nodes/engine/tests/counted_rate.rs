@@ -19,7 +19,7 @@ use hyperscale_engine::EngineShard;
 use hyperscale_engine::orders::{Ended, Order, Origin, Prepare, Report, ShareKey};
 use hyperscale_plan::Plan;
 
-const KEY: ShareKey = ShareKey { job: JobId(1), workflow: WorkflowId(0), attempt: Attempt(1) };
+const KEY: ShareKey = ShareKey { job: JobId(1), workflow: WorkflowId(0), attempt: Attempt(1), revision: 1 };
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 enum Event {
@@ -73,6 +73,7 @@ fn run(plan: &Arc<Plan>, share: Share) -> (u64, Box<Ended>, (u64, u64, u64)) {
         epoch: Epoch(1),
         plan: Arc::clone(plan),
         share,
+        from: Duration::ZERO,
         siblings: 1,
         seed: 7,
         origins: Arc::new(vec![origin]),
@@ -89,7 +90,8 @@ fn run(plan: &Arc<Plan>, share: Share) -> (u64, Box<Ended>, (u64, u64, u64)) {
                     assert_eq!(*result, Ok(()));
                     continue;
                 }
-                Report::NeedIterations { .. } | Report::Donated { .. } => continue,
+                Report::NeedIterations { .. } | Report::Donated { .. }
+                | Report::Withdrawn { .. } => continue,
             };
             let row = cells.workflow();
             rounds = (rounds.0 + row.due, rounds.1 + row.count, rounds.2 + row.dropped);

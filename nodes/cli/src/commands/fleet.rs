@@ -174,10 +174,8 @@ fn finish(
 }
 
 pub(crate) fn status(args: &OneJob) -> Result<ExitCode, Failure> {
-    let status = match ask(&args.fleet, Question::Status { job: args.job })? {
-        Notice::Status(status) => status,
-        other => return Err(unexpected(&other)),
-    };
+    let answer = ask(&args.fleet, Question::Status { job: args.job })?;
+    let Notice::Status(status) = answer else { return Err(unexpected(&answer)) };
     if args.json {
         say(&status_json(&status).to_string());
     } else {
@@ -188,20 +186,19 @@ pub(crate) fn status(args: &OneJob) -> Result<ExitCode, Failure> {
 
 pub(crate) fn cancel(args: &OneJob) -> Result<ExitCode, Failure> {
     let reason = "cancelled by its user".to_owned();
-    match ask(&args.fleet, Question::Cancel { job: args.job, reason })? {
-        Notice::Cancelled { success: true, error } => {
-            if args.json {
-                say(&json!({ "job_id": args.job.to_string(), "cancelled": true }).to_string());
-            } else if error.is_empty() {
-                say(&format!("job {} is cancelled", args.job));
-            } else {
-                say(&format!("job {} is being cancelled: {error}", args.job));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Notice::Cancelled { success: false, error } => Err(Failure::could_not_run(error)),
-        other => Err(unexpected(&other)),
+    let answer = ask(&args.fleet, Question::Cancel { job: args.job, reason })?;
+    let Notice::Cancelled { success, error } = answer else { return Err(unexpected(&answer)) };
+    if !success {
+        return Err(Failure::could_not_run(error));
     }
+    if args.json {
+        say(&json!({ "job_id": args.job.to_string(), "cancelled": true }).to_string());
+    } else if error.is_empty() {
+        say(&format!("job {} is cancelled", args.job));
+    } else {
+        say(&format!("job {} is being cancelled: {error}", args.job));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn nodes(args: &ListNodes) -> Result<ExitCode, Failure> {
@@ -221,10 +218,9 @@ pub(crate) fn nodes(args: &ListNodes) -> Result<ExitCode, Failure> {
 
 /// All nodes that a fleet's gates know.
 pub(crate) fn list(fleet: &FleetFlags) -> Result<(Vec<NodeEntry>, Vec<String>), Failure> {
-    match ask(fleet, Question::Nodes { so_far: Vec::new() })? {
-        Notice::Nodes { nodes, missing } => Ok((nodes, missing)),
-        other => Err(unexpected(&other)),
-    }
+    let answer = ask(fleet, Question::Nodes { so_far: Vec::new() })?;
+    let Notice::Nodes { nodes, missing } = answer else { return Err(unexpected(&answer)) };
+    Ok((nodes, missing))
 }
 
 fn ask(fleet: &FleetFlags, question: Question) -> Result<Notice, Failure> {

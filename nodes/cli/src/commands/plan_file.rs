@@ -40,10 +40,11 @@ pub(crate) fn load(path: &Path, set: &[String]) -> Result<Loaded, Failure> {
 
 /// An error of the system without its number.
 pub(crate) fn words(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "it may not be read".to_owned(),
-        _ => error.to_string(),
-    }
+    let known = [
+        (std::io::ErrorKind::NotFound, "there is no such file"),
+        (std::io::ErrorKind::IsADirectory, "it is a directory"),
+        (std::io::ErrorKind::PermissionDenied, "it may not be read"),
+    ];
+    let word = known.iter().find(|(kind, _)| *kind == error.kind());
+    word.map_or_else(|| error.to_string(), |(_, word)| (*word).to_owned())
 }

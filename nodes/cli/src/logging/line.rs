@@ -51,7 +51,13 @@ impl Line {
             // Texts in quotes, so that one with spaces stays one.
             let _a_string_grows = match value {
                 Value::String(value) => write!(text, " {name}={value:?}"),
-                other => write!(text, " {name}={other}"),
+                other @ (Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_)) => {
+                    write!(text, " {name}={other}")
+                }
             };
         }
         text.push('\n');

@@ -38,7 +38,10 @@ fn go(dialer: &mut Dialer, now: Instant) -> Vec<(DialId, u16)> {
     dialer.go(now, &mut effects);
     let dials = effects.list().iter().map(|effect| match effect {
         Effect::Dial { dial, addr } => (*dial, addr.port()),
-        other @ (Effect::Send { .. } | Effect::Close { .. } | Effect::Command(())) => panic!("{other:?}"),
+        other @ (Effect::Send { .. }
+        | Effect::Close { .. }
+        | Effect::Refused { .. }
+        | Effect::Command(())) => panic!("{other:?}"),
     });
     dials.collect()
 }

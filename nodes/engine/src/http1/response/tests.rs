@@ -20,7 +20,7 @@ fn read(pieces: &[&[u8]], to_head: bool, end: bool) -> (Progress, usize) {
 fn done(progress: Progress) -> (u16, bool) {
     match progress {
         Progress::Done(answer) => (answer.status, answer.keep_alive),
-        other => panic!("not whole: {other:?}"),
+        other @ (Progress::More | Progress::Failed(_)) => panic!("not whole: {other:?}"),
     }
 }
 
