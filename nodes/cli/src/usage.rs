@@ -77,6 +77,9 @@ fn missing(argument: &str) -> String {
                 try hyperscale run --demo"
             .to_owned();
     }
+    if argument.starts_with("--gate") {
+        return "which fleet? name its gates: --gate HOST:PORT,... or HYPERSCALE_GATE".to_owned();
+    }
     format!("{argument} is missing; add it")
 }
 
