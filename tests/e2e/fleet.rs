@@ -180,3 +180,52 @@ fn a_node_that_dies_is_told_and_no_longer_listed() {
         wait_for("a note", || Some(cluster.process.next_note()).filter(|note| note.contains("has ended")));
     assert!(note.starts_with("dc-1-worker-1 (pid "), "{note}");
 }
+
+#[test]
+fn the_load_of_a_job_whose_gate_is_killed_ends() {
+    let target = Target::start(&[]);
+    let cluster = Cluster::start(&["--gates", "2", "--workers", "1"]);
+    let plan = cluster.plan("long.toml", &long(&target));
+    let job = submit(&plan, cluster.gates()[0]);
+    let seen = wait_for("the first counts", || {
+        let seen = status(&job, cluster.gates()[0]);
+        (number(&seen["totals"]["requests"]) > 0).then_some(seen)
+    });
+    let (owner, other): (Vec<&Value>, Vec<&Value>) = cluster
+        .nodes()
+        .iter()
+        .filter(|node| node["role"] == "gate")
+        .partition(|node| node["name"] == seen["owner"]);
+    signal("-KILL", u32::try_from(number(&owner[0]["pid"])).unwrap());
+    wait_for("the end of the load", || {
+        let before = target.count("served");
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        (target.count("served") == before).then_some(())
+    });
+    let asked = run(&["status", &job, "--gate", other[0]["listen"].as_str().unwrap()]);
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(text(&asked.stderr).contains("when the gate that owns it dies"), "{}", text(&asked.stderr));
+}
+
+#[test]
+fn the_share_of_a_worker_that_is_killed_is_made_by_the_others_and_the_summary_names_it() {
+    let target = Target::start(&[]);
+    let cluster = Cluster::start(&["--workers", "2"]);
+    let plan = cluster.plan(
+        "rate.toml",
+        &long(&target).replace("\"10m\"", "\"12s\"").replace("max_vus = 8", "max_vus = 40"),
+    );
+    let gate = cluster.gates()[0];
+    let job = submit(&plan, gate);
+    wait_for("load", || (target.count("served") > 50).then_some(()));
+    let victim = cluster.nodes().iter().find(|node| node["name"] == "dc-1-worker-1").unwrap();
+    signal("-KILL", u32::try_from(number(&victim["pid"])).unwrap());
+    let output = run(&["watch", &job, "--gate", gate, "--json", "-"]);
+    let summary = summary(&output);
+    assert_adds_up(&summary);
+    assert!(text(&output.stdout).contains("dc-1-worker-1"), "{summary}");
+    let (reported, served) = (number(&summary["totals"]["requests"]), target.count("served"));
+    // What the lost worker made since its last report is not in the report.
+    assert!(reported <= served && served - reported <= 100, "{reported} of {served}: {summary}");
+    assert!(reported >= 400, "the others did not make it up: {summary}");
+}
