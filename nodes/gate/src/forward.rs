@@ -75,23 +75,25 @@ impl GateCore {
         if self.jobs.contains_key(&job) || frame.header.flags.hops() >= HOPS_MAX {
             return false;
         }
-        let Some(to) = self.next_holder(job, link) else { return false };
+        let Some(to) = self.next_holder(job, link, frame.header.flags.hops()) else { return false };
         self.forward(link, frame, to, HeadPatch::new(to.1.shard, 0), effects);
         true
     }
 
-    /// The owner by the ring, or the next node after this one in point order; never back to the sender.
-    fn next_holder(&self, job: JobId, sender: LinkId) -> Option<(LinkId, Member)> {
+    /// The first gate asks the owner by the ring, each after it the next node in point order; never back to the sender.
+    fn next_holder(&self, job: JobId, sender: LinkId, hops: u8) -> Option<(LinkId, Member)> {
         let me = self.me();
         let from = self.links.get(&sender).map(|link| (link.node, link.shard));
         let owner = self.ring.owner(job)?;
         let mut order: Vec<Member> = vec![owner];
         order.extend(self.ring.successors(job, |_| true));
-        let after = order.iter().position(|member| *member == me).map_or(0, |at| at + 1);
+        // Whoever passed it on has asked those before this one.
+        let asked = order.iter().position(|member| *member == me).filter(|_| hops > 0);
+        let after = asked.map_or(0, |at| at + 1);
         order
             .into_iter()
             .skip(after)
-            .filter(|member| Some((member.node, member.shard)) != from)
+            .filter(|member| *member != me && Some((member.node, member.shard)) != from)
             .find_map(|member| Some((self.link_to(member)?, member)))
     }
 
