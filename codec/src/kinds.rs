@@ -3,6 +3,8 @@
 //! A message without a row here does not compile into a frame. The number's two top bits are its class, so that
 //! even an unknown kind can be shed rightly. Numbers are never reused.
 
+#[cfg(feature = "next-minor")]
+use rkyv::Archived;
 use rkyv::api::low::{LowDeserializer, LowSerializer, LowValidator};
 use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::Failure;
@@ -142,7 +144,10 @@ impl ZeroIsAbsent for rkyv::rend::unaligned::u32_ule {}
 impl ZeroIsAbsent for rkyv::rend::unaligned::u64_ule {}
 
 /// Only called for the types behind a `+` in the table; the first field appended to a root is the first caller.
-#[allow(dead_code, reason = "no minor has appended a field yet")]
+#[cfg_attr(
+    not(feature = "next-minor"),
+    allow(dead_code, reason = "no released minor has appended a field yet")
+)]
 const fn appended<T: ZeroIsAbsent>() {}
 
 /// Stops the build when a root and its released sizes disagree.
@@ -171,7 +176,7 @@ const MIB: u32 = 1 << 20;
 
 macro_rules! kinds {
     ($($name:ident = $number:literal, $class:ident, $first:ident $(| $more:ident)*, $max:expr,
-       [$($size:literal),+] $(, + $appended:ty)*;)+) => {
+       [$($size:literal),+] $(, + $appended:ty)* $(, next $next:literal + $coming:ty)?;)+) => {
         /// What a frame's body is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]
@@ -233,7 +238,7 @@ macro_rules! kinds {
 
         $(impl Message for $name {
             const KIND: Kind = Kind::$name;
-            const ROOTS: &'static [usize] = &[$($size),+];
+            const ROOTS: &'static [usize] = &[$($size,)+ $(#[cfg(feature = "next-minor")] $next)?];
         })+
 
         $(const _: () = {
@@ -241,33 +246,35 @@ macro_rules! kinds {
             // The class is the number's two top bits, so that even an unknown kind has one.
             assert!(Priority::of_number($number) as u8 == Priority::$class as u8 && $number != 0);
             $(appended::<$appended>();)*
+            $(#[cfg(feature = "next-minor")] appended::<$coming>();)?
         };)+
     };
 }
 
 kinds! {
-    // name                 number  class     senders               most bytes  released root sizes
+    // name                 number  class     senders               most bytes  released root sizes, + what they appended
+    // `next`: what a build with the feature `next-minor` appends.
     Goodbye               = 0x0001, Critical, ANY,                    4 * KIB,  [14];
-    WorkerHeartbeat       = 0x0002, Critical, WORKER,                 4 * KIB,  [80];
-    ManagerHeartbeat      = 0x0003, Critical, MANAGER,                4 * KIB,  [91];
-    GateHeartbeat         = 0x0004, Critical, GATE,                   4 * KIB,  [81];
-    JobCancelRequest      = 0x0010, Critical, CLIENT | GATE,          4 * KIB,  [56];
+    WorkerHeartbeat       = 0x0002, Critical, WORKER,                 4 * KIB,  [80], next 88 + Archived<u64>;
+    ManagerHeartbeat      = 0x0003, Critical, MANAGER,                4 * KIB,  [91], next 99 + Archived<u64>;
+    GateHeartbeat         = 0x0004, Critical, GATE,                   4 * KIB,  [81], next 89 + Archived<u64>;
+    JobCancelRequest      = 0x0010, Critical, CLIENT | GATE,          4 * KIB,  [56], next 65 + Archived<Option<String>>;
     JobCancelResponse     = 0x0011, Critical, GATE | MANAGER,         64 * KIB, [38];
     WorkflowCancelRequest = 0x0012, Critical, MANAGER,                4 * KIB,  [40];
     WorkflowCancelResponse = 0x0013, Critical, WORKER,                4 * KIB,  [53];
-    WorkflowFinalResult   = 0x0020, Critical, WORKER,                 64 * KIB, [82];
+    WorkflowFinalResult   = 0x0020, Critical, WORKER,                 64 * KIB, [82], next 90 + Archived<u64>;
     WorkflowFinalResultAck = 0x0021, Critical, MANAGER,               4 * KIB,  [28];
     DcFinalResult         = 0x0022, Critical, MANAGER,                MIB,      [85];
     DcFinalResultAck      = 0x0023, Critical, GATE,                   4 * KIB,  [20];
     JobFinalResult        = 0x0024, Critical, GATE,                   4 * MIB,  [114];
     JobFinalResultAck     = 0x0025, Critical, CLIENT,                 4 * KIB,  [16];
-    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [269];
+    StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
     StatsFinalAck         = 0x0027, Critical, MANAGER | GATE,         256 * KIB, [40];
     ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
 
     JobSubmit             = 0x4001, High,     CLIENT | GATE,          MIB + 4 * KIB, [58];
     JobAck                = 0x4002, High,     GATE,                   4 * KIB,  [50];
-    JobDispatch           = 0x4003, High,     GATE,                   MIB + 4 * KIB, [88];
+    JobDispatch           = 0x4003, High,     GATE,                   MIB + 4 * KIB, [88], next 93 + Archived<Option<u32>>;
     JobDispatchAck        = 0x4004, High,     MANAGER,                16 * KIB, [37];
     WorkflowDispatch      = 0x4005, High,     MANAGER,                MIB + 4 * KIB, [120];
     WorkflowDispatchAck   = 0x4006, High,     WORKER,                 16 * KIB, [37];
@@ -275,7 +282,7 @@ kinds! {
     ShareRevision         = 0x4008, High,     MANAGER,                4 * KIB,  [44];
     WorkflowStatus        = 0x4009, High,     WORKER,                 16 * KIB, [45];
     ShareRevisionAck      = 0x400a, High,     WORKER,                 16 * KIB, [45];
-    WorkerRegistration    = 0x4010, High,     WORKER,                 16 * KIB, [84];
+    WorkerRegistration    = 0x4010, High,     WORKER,                 16 * KIB, [84], next 93 + Archived<Option<Vec<String>>>;
     RegistrationResponse  = 0x4011, High,     MANAGER,                64 * KIB, [33];
     ManagerPeerRegistration = 0x4012, High,   MANAGER,                16 * KIB, [92];
     ManagerPeerRegistrationResponse = 0x4013, High, GATE | MANAGER,   64 * KIB, [29];
@@ -287,13 +294,13 @@ kinds! {
     JobStatusPush         = 0x8003, Normal,   GATE,                   256 * KIB, [218];
     JobStatusRequest      = 0x8010, Normal,   CLIENT | MANAGER | GATE, 4 * KIB, [16];
     JobStatusResponse     = 0x8011, Normal,   GATE,                   64 * KIB, [121];
-    RegisterCallback      = 0x8012, Normal,   CLIENT | GATE,          4 * KIB,  [26];
+    RegisterCallback      = 0x8012, Normal,   CLIENT | GATE,          4 * KIB,  [26], next 35 + Archived<Option<u64>>;
     RegisterCallbackResponse = 0x8013, Normal, GATE | MANAGER,        4 * KIB,  [66];
     NodesRequest          = 0x8014, Normal,   CLIENT | GATE,          4 * KIB,  [12];
     NodesResponse         = 0x8015, Normal,   GATE | MANAGER,         MIB,      [24];
-    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [269];
-    StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62];
-    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [269];
+    StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
+    StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62], next 66 + Archived<u32>;
+    StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
 }
 
 #[cfg(test)]

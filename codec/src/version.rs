@@ -13,7 +13,7 @@ pub struct ProtocolVersion {
 
 impl ProtocolVersion {
     /// What this build speaks.
-    pub const CURRENT: Self = Self { major: 1, minor: 4 };
+    pub const CURRENT: Self = Self { major: 1, minor: if cfg!(feature = "next-minor") { 5 } else { 4 } };
 
     /// Whether both can talk: same major.
     #[must_use]
@@ -96,13 +96,15 @@ const fn v1(minor: u16) -> ProtocolVersion {
 }
 
 /// Bit, name, first version that has it.
-const FEATURES: [(Features, &str, ProtocolVersion); 6] = [
+const FEATURES: &[(Features, &str, ProtocolVersion)] = &[
     (Features::CANCELLATION, "cancellation", v1(0)),
     (Features::BATCHED_STATS, "batched_stats", v1(1)),
     (Features::CLIENT_RECONNECTION, "client_reconnection", v1(2)),
     (Features::FENCE_TOKENS, "fence_tokens", v1(2)),
     (Features::RATE_LIMITING, "rate_limiting", v1(3)),
     (Features::HEALTHCHECK_EXTENSIONS, "healthcheck_extensions", v1(4)),
+    #[cfg(feature = "next-minor")]
+    (Features(1 << 6), "next_minor", v1(5)),
 ];
 
 /// What one node says it can do.

@@ -10,14 +10,19 @@
 )]
 
 mod engines;
+mod every_kind;
 mod fleet;
+mod joining;
 mod moving;
 mod newer;
+#[path = "../../codec/tests/wire/samples.rs"]
+mod samples;
 mod shards;
+mod skew;
+mod stories;
 
 use fleet::Fleet;
 use hyperscale_client::Notice;
-use hyperscale_codec::messages::JobState;
 use hyperscale_report::Summary;
 
 const ONE_STEP: &str = r#"
@@ -54,15 +59,7 @@ steps = [{ get = "/z" }]
 "#;
 
 fn summary(fleet: &Fleet) -> Summary {
-    let finished = fleet.notices.iter().find_map(|notice| match notice {
-        Notice::Finished(result) => Some(result),
-        _ => None,
-    });
-    let result = finished.unwrap_or_else(|| panic!("the job did not end: {:?}", fleet.notices));
-    let summary = Summary::from_json(&result.summary).unwrap();
-    assert_eq!(summary.status, JobState::from_wire(result.outcome).as_str());
-    assert_adds_up(&summary);
-    summary
+    fleet.summary_for("client-0")
 }
 
 /// What must hold of every report.
@@ -88,7 +85,7 @@ fn a_job_runs_from_submission_to_result_and_every_request_is_counted() {
     assert_eq!(summary.status, "completed");
     assert_eq!(summary.totals.requests, fleet.recorded());
     assert!(summary.totals.requests > 0);
-    let windows = fleet.notices.iter().filter(|notice| matches!(notice, Notice::Window(_))).count();
+    let windows = fleet.notices().iter().filter(|notice| matches!(notice, Notice::Window(_))).count();
     assert!(windows >= 3, "a window a second: {windows}");
 }
 
@@ -222,7 +219,7 @@ fn statistics_longer_than_a_message_arrive_whole() {
     // Two windows and the finals, on both hops.
     assert_eq!(long.count(), 6, "each has one full message and one with the rest");
     // A window that came in several messages is one line of the view.
-    let windows = fleet.notices.iter().filter(|notice| matches!(notice, Notice::Window(_))).count();
+    let windows = fleet.notices().iter().filter(|notice| matches!(notice, Notice::Window(_))).count();
     assert_eq!(windows, 2);
 }
 
@@ -231,7 +228,7 @@ fn the_last_line_of_a_view_ends_with_the_job_and_not_with_the_second() {
     let mut fleet = Fleet::new(2, 2);
     fleet.submit(&ONE_STEP.replace("3s", "2500ms"));
     fleet.run_until_finished();
-    let ends = fleet.notices.iter().filter_map(|notice| match notice {
+    let ends = fleet.notices().iter().filter_map(|notice| match notice {
         Notice::Window(push) => Some((push.from_ms, push.to_ms)),
         _ => None,
     });
@@ -262,7 +259,7 @@ fn workflows_that_run_beside_each_other_share_one_line_a_window() {
     let mut fleet = Fleet::new(2, 2);
     fleet.submit(BESIDE);
     fleet.run_until_finished();
-    let lines = fleet.notices.iter().filter_map(|notice| match notice {
+    let lines = fleet.notices().iter().filter_map(|notice| match notice {
         Notice::Window(push) => Some((push.from_ms, push.to_ms, push.requests)),
         _ => None,
     });
@@ -280,11 +277,11 @@ fn a_plan_that_no_worker_can_parse_is_refused_with_its_place() {
     let mut fleet = Fleet::new(1, 1);
     fleet.submit("[workflows.home]\nvus = 0\n");
     fleet.run_for_ms(1_000);
-    let refused = fleet.notices.iter().any(|notice| match notice {
+    let refused = fleet.notices().iter().any(|notice| match notice {
         Notice::Failed { error } => error.contains("vus must be 1 to"),
         _ => false,
     });
-    assert!(refused, "{:?}", fleet.notices);
+    assert!(refused, "{:?}", fleet.notices());
 }
 
 #[test]

@@ -45,10 +45,10 @@ fn a_kind_of_a_newer_minor_about_a_job_is_answered_by_every_role() {
     let told = Some(ErrorCode::Unsupported);
     let answered = (Some(ErrorCode::Unsupported.to_wire()), told);
     for (bytes, want) in [(waiting, answered), (one_way, (None, told))] {
-        assert_eq!(meet(&mut fleet.gate, &bytes), want);
-        assert_eq!(meet(&mut fleet.manager, &bytes), want);
-        assert_eq!(meet(&mut fleet.client, &bytes), want);
-        assert_eq!(meet(fleet.workers[0].as_mut().unwrap(), &bytes), want);
+        assert_eq!(meet(fleet.gate("gate-0"), &bytes), want);
+        assert_eq!(meet(fleet.manager_core("manager-0"), &bytes), want);
+        assert_eq!(meet(fleet.client_core("client-0"), &bytes), want);
+        assert_eq!(meet(fleet.worker_core("worker-0"), &bytes), want);
     }
 }
 
@@ -60,12 +60,12 @@ fn a_body_that_is_no_such_message_is_told_to_the_driver_even_when_nobody_waits()
     for (flags, want) in [(Flags::WANTS_REPLY, answered), (Flags::default(), (None, told))] {
         let head = Head { flags, ..Head::default() };
         let submit = frame(head, Kind::JobSubmit.to_wire(), 9);
-        assert_eq!(meet(&mut fleet.gate, &submit), want);
+        assert_eq!(meet(fleet.gate("gate-0"), &submit), want);
         let dispatch = frame(head, Kind::JobDispatch.to_wire(), 9);
-        assert_eq!(meet(&mut fleet.manager, &dispatch), want);
+        assert_eq!(meet(fleet.manager_core("manager-0"), &dispatch), want);
         let dispatch = frame(head, Kind::WorkflowDispatch.to_wire(), 9);
-        assert_eq!(meet(fleet.workers[0].as_mut().unwrap(), &dispatch), want);
+        assert_eq!(meet(fleet.worker_core("worker-0"), &dispatch), want);
         let ack = frame(head, Kind::JobAck.to_wire(), 9);
-        assert_eq!(meet(&mut fleet.client, &ack), want);
+        assert_eq!(meet(fleet.client_core("client-0"), &ack), want);
     }
 }

@@ -101,7 +101,7 @@ fn another_major_or_fleet_is_refused_with_both_sides_named() {
     let peer = Hello { name: "gate-3".into(), ..hello() };
     assert_eq!(hello().refusal(&peer), None);
     let newer = Hello { version: ProtocolVersion { major: 2, minor: 1 }, ..hello() };
-    let text = "this node speaks 2.1, peer gate-3 speaks 1.4".to_owned();
+    let text = format!("this node speaks 2.1, peer gate-3 speaks {}", ProtocolVersion::CURRENT);
     assert_eq!(newer.refusal(&peer), Some((Verdict::MajorMismatch, text)));
     let other = Hello { fleet: "staging".into(), ..hello() };
     let text = "this node is of fleet staging, peer gate-3 is of fleet default".to_owned();

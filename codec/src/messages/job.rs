@@ -70,7 +70,7 @@ pub struct JobStatusResponse {
 }
 
 /// B-2. Client to gate: tell me of this job on this connection. Passed on until the owner answers where it is.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct RegisterCallback {
     pub job: [u8; 16],
     /// The newest push the client has seen, 0 for none.
@@ -78,6 +78,9 @@ pub struct RegisterCallback {
     pub follow: bool,
     /// Whether pushes shall carry each window's latency histogram.
     pub histograms: bool,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub view_ms: Option<u64>,
 }
 
 /// The answer to [`RegisterCallback`].
@@ -111,7 +114,7 @@ pub struct Share {
 }
 
 /// Gate to manager: run this job's part in your datacenter.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct JobDispatch {
     pub job: [u8; 16],
     pub fence_token: u64,
@@ -123,6 +126,9 @@ pub struct JobDispatch {
     pub unit_from: u32,
     pub unit_count: u32,
     pub units: u32,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub weight: Option<u32>,
 }
 
 /// Manager to gate: taken on, or why not.
@@ -223,7 +229,7 @@ pub struct WorkflowStatus {
 }
 
 /// Worker to manager: its share of a workflow ended. Repeated until acknowledged.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct WorkflowFinalResult {
     pub job: [u8; 16],
     pub workflow: u32,
@@ -244,6 +250,9 @@ pub struct WorkflowFinalResult {
     pub duration_us: u64,
     /// Of a count: iterations that were withdrawn before they started, and belong to other shares now.
     pub iterations_left: u64,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub restarts: u64,
 }
 
 /// Manager to worker.
@@ -392,7 +401,7 @@ pub struct JobFinalResultAck {
 }
 
 /// 20-1. Stop a job everywhere. Critical.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct JobCancelRequest {
     pub job_id: [u8; 16],
     pub requester_id: [u8; 16],
@@ -401,6 +410,9 @@ pub struct JobCancelRequest {
     /// 0 from a client; else checked.
     pub fence_token: u64,
     pub reason: String,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub origin: Option<String>,
 }
 
 /// One datacenter's part of a [`JobCancelResponse`].

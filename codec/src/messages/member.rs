@@ -3,7 +3,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// Worker to manager.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct WorkerRegistration {
     pub node: [u8; 16],
     pub name: String,
@@ -18,6 +18,9 @@ pub struct WorkerRegistration {
     /// `host:port` of its frame port and of its admin port; empty: none.
     pub addr: String,
     pub admin: String,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub labels: Option<Vec<String>>,
 }
 
 /// Manager to worker.
@@ -90,7 +93,7 @@ pub struct GatePeerRegistrationResponse {
 }
 
 /// 19-7. How a node says it is; the newest by (boot, incarnation, seq) counts. Frozen: it is part of other roots.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Default)]
 pub struct HealthPiggyback {
     pub node_id: [u8; 16],
     /// [`crate::Role`] as its number.
@@ -124,16 +127,19 @@ pub struct ClockReading {
 }
 
 /// Worker to manager.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct WorkerHeartbeat {
     pub health: HealthPiggyback,
     pub clock: ClockReading,
     /// Shares that have not ended.
     pub shares: u32,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub uptime_ms: u64,
 }
 
 /// Manager to gate, manager and worker.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct ManagerHeartbeat {
     pub health: HealthPiggyback,
     pub clock: ClockReading,
@@ -144,16 +150,22 @@ pub struct ManagerHeartbeat {
     pub workers_known: u32,
     /// Jobs that have not ended.
     pub jobs: u32,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub uptime_ms: u64,
 }
 
 /// Gate to gate and manager.
-#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub struct GateHeartbeat {
     pub health: HealthPiggyback,
     pub clock: ClockReading,
     pub is_leader: bool,
     /// Jobs of the sending shard that have not ended.
     pub jobs: u32,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub uptime_ms: u64,
 }
 
 /// Who is in the fleet? Client to gate; gate to manager, for its workers.

@@ -70,6 +70,9 @@ pub struct StatsColumns {
     pub error_cell: Vec<u16>,
     pub error_kind: Vec<u8>,
     pub error_count: Vec<u64>,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub reused: Option<Vec<u64>>,
 }
 
 /// What was recorded in windows `k_from..=k_to`. For views only: it may be lost or merged.
@@ -97,6 +100,9 @@ pub struct StatsAck {
     pub level: u8,
     pub delay_ms: u32,
     pub want_snapshot: bool,
+    /// Of the next minor.
+    #[cfg(feature = "next-minor")]
+    pub credit: u32,
 }
 
 /// Receiver to sender: these finals are held for good and may be forgotten.

@@ -134,7 +134,8 @@ fn an_unknown_kind_about_a_job_is_let_in_for_whoever_owns_the_job() {
     assert_eq!(with(Flags::ROUTE_JOB), Ok(None));
     assert_eq!(with(Flags::ROUTE_JOB.with_hops(8)), Err(AdmitError::Hops { kind: 0x7ffe }));
     let refused = with(Flags::WANTS_REPLY).unwrap_err();
-    assert_eq!(refused.to_string(), "kind 0x7ffe is unknown to protocol 1.4");
+    let version = hyperscale_codec::ProtocolVersion::CURRENT;
+    assert_eq!(refused.to_string(), format!("kind 0x7ffe is unknown to protocol {version}"));
 }
 
 #[test]

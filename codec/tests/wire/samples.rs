@@ -11,6 +11,25 @@ pub(crate) trait Visitor {
     fn visit<M: Message + Debug + Clone + PartialEq>(&mut self, sample: &M);
 }
 
+#[cfg(feature = "next-minor")]
+thread_local! {
+    static ABSENT: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// A field that the next minor appended: filled, or as it reads where an older sender did not tell it.
+#[cfg(feature = "next-minor")]
+fn appended<T: Default>(value: T) -> T {
+    if ABSENT.get() { T::default() } else { value }
+}
+
+/// Shows every kind's sample as an older sender's message reads.
+#[cfg(feature = "next-minor")]
+pub(crate) fn each_of_an_older_sender(visitor: &mut impl Visitor) {
+    ABSENT.set(true);
+    each(visitor);
+    ABSENT.set(false);
+}
+
 /// Shows every kind's sample to `visitor`, in the order of the table.
 pub(crate) fn each(visitor: &mut impl Visitor) {
     each_critical(visitor);
@@ -33,6 +52,8 @@ fn each_critical(visitor: &mut impl Visitor) {
         timestamp: 1_700_000_000_123,
         fence_token: 41,
         reason: "ctrl-c".into(),
+        #[cfg(feature = "next-minor")]
+        origin: appended(Some("a terminal at host-7".into())),
     });
     visitor.visit(&JobCancelResponse {
         job_id: JOB,
@@ -82,6 +103,8 @@ fn each_critical(visitor: &mut impl Visitor) {
         started_unix_ms: 1_700_000_000_123,
         duration_us: 10_000_321,
         iterations_left: 77,
+        #[cfg(feature = "next-minor")]
+        restarts: appended(2),
     });
     visitor.visit(&WorkflowFinalResultAck { job: JOB, workflow: 2, attempt: 1, revision: 3 });
     visitor.visit(&dc_final_result());
@@ -175,6 +198,8 @@ fn each_high(visitor: &mut impl Visitor) {
         unit_from: 0,
         unit_count: 7,
         units: 10,
+        #[cfg(feature = "next-minor")]
+        weight: appended(Some(3)),
     });
     visitor.visit(&JobDispatchAck {
         job: JOB,
@@ -256,6 +281,8 @@ fn each_registration(visitor: &mut impl Visitor) {
         capacity_vus: 80_000,
         addr: "10.0.0.4:7003".into(),
         admin: "w4:9003".into(),
+        #[cfg(feature = "next-minor")]
+        labels: appended(Some(vec!["rack 4".into(), "spot".into()])),
     });
     visitor.visit(&RegistrationResponse {
         accepted: true,
@@ -326,7 +353,13 @@ fn health(node_type: u8) -> HealthPiggyback {
 fn each_heartbeat(visitor: &mut impl Visitor) {
     let clock =
         ClockReading { sent_ns: 1_790_000_000_000_000_001, echo_ns: 1_789_999_999_999_999_999, held_ns: 5 };
-    visitor.visit(&WorkerHeartbeat { health: health(3), clock, shares: 4 });
+    visitor.visit(&WorkerHeartbeat {
+        health: health(3),
+        clock,
+        shares: 4,
+        #[cfg(feature = "next-minor")]
+        uptime_ms: appended(86_400_000),
+    });
     visitor.visit(&ManagerHeartbeat {
         health: health(2),
         clock,
@@ -336,8 +369,17 @@ fn each_heartbeat(visitor: &mut impl Visitor) {
         workers_live: 5,
         workers_known: 6,
         jobs: 2,
+        #[cfg(feature = "next-minor")]
+        uptime_ms: appended(86_400_001),
     });
-    visitor.visit(&GateHeartbeat { health: health(1), clock, is_leader: true, jobs: 9 });
+    visitor.visit(&GateHeartbeat {
+        health: health(1),
+        clock,
+        is_leader: true,
+        jobs: 9,
+        #[cfg(feature = "next-minor")]
+        uptime_ms: appended(86_400_002),
+    });
 }
 
 fn each_question(visitor: &mut impl Visitor) {
@@ -358,7 +400,14 @@ fn each_question(visitor: &mut impl Visitor) {
         dropped: 3,
         datacenters: vec!["dc-1".into(), "dc-2".into()],
     });
-    visitor.visit(&RegisterCallback { job: JOB, last_seq: 12, follow: true, histograms: false });
+    visitor.visit(&RegisterCallback {
+        job: JOB,
+        last_seq: 12,
+        follow: true,
+        histograms: false,
+        #[cfg(feature = "next-minor")]
+        view_ms: appended(Some(250)),
+    });
     visitor.visit(&RegisterCallbackResponse {
         job: JOB,
         success: false,
@@ -440,6 +489,8 @@ fn each_normal(visitor: &mut impl Visitor) {
         level: 2,
         delay_ms: 400,
         want_snapshot: true,
+        #[cfg(feature = "next-minor")]
+        credit: appended(64),
     });
     visitor.visit(&StatsSnapshot(columns(40)));
 }
@@ -505,5 +556,7 @@ pub(crate) fn columns(values: u64) -> StatsColumns {
         error_cell: vec![0, 2],
         error_kind: vec![ErrorKind::Http5xx.to_wire(), ErrorKind::Timeout.to_wire()],
         error_count: vec![1, 3],
+        #[cfg(feature = "next-minor")]
+        reused: appended(Some(vec![values, 0, 1 << 35])),
     }
 }

@@ -36,6 +36,7 @@ impl Question {
                     timestamp: 0,
                     fence_token: 0,
                     reason: reason.clone(),
+                    ..JobCancelRequest::default()
                 };
                 effects.send(link, Head::request(CANCEL).job(*job), &request);
             }

@@ -191,6 +191,7 @@ impl ClientCore {
             timestamp: self.config.wall.unix_ms(self.now),
             fence_token: 0,
             reason: reason.clone(),
+            ..JobCancelRequest::default()
         };
         effects.send(link, Head::request(CANCEL).job(following.job), &request);
     }
@@ -203,7 +204,10 @@ impl ClientCore {
         scratch: &mut Vec<u8>,
         effects: &mut ClientEffects,
     ) -> Result<(), DecodeError> {
-        self.silent_since = None;
+        // A refusal, and word that the job is elsewhere, bring nothing nearer.
+        if !matches!(kind, Kind::ErrorReply | Kind::Goodbye | Kind::RegisterCallbackResponse) {
+            self.silent_since = None;
+        }
         match kind {
             Kind::JobAck => self.on_accepted(frame.decode::<JobAck>(scratch)?, effects),
             Kind::RegisterCallbackResponse => {

@@ -64,7 +64,13 @@ impl ClientCore {
         let job = following.job;
         if self.common.contains(Features::CLIENT_RECONNECTION) {
             let (last_seq, histograms) = (following.last_seq, following.histograms);
-            let request = RegisterCallback { job: job.to_bytes(), last_seq, follow: true, histograms };
+            let request = RegisterCallback {
+                job: job.to_bytes(),
+                last_seq,
+                follow: true,
+                histograms,
+                ..RegisterCallback::default()
+            };
             effects.send(link, Head::request(CALLBACK).job(job), &request);
         } else {
             let request = JobStatusRequest { job: job.to_bytes() };
@@ -79,7 +85,9 @@ impl ClientCore {
     ) {
         let Goal::Follow(following) = &mut self.goal else { return };
         following.known = true;
-        if !answer.success {
+        if answer.success {
+            self.silent_since = None;
+        } else {
             let owner = answer.owner_addr.as_str().to_owned();
             match owner.parse() {
                 Ok(addr) if self.link.is_none_or(|(_, here)| here != addr) => self.go_to(addr, effects),

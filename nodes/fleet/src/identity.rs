@@ -116,6 +116,7 @@ impl Identity {
             capacity_vus,
             addr: text(self.addr),
             admin: text(self.admin),
+            ..WorkerRegistration::default()
         }
     }
 

@@ -67,6 +67,7 @@ impl GateCore {
             timestamp: self.config.wall.unix_ms(now),
             fence_token: job.token,
             reason: "cancelled by its client".to_owned(),
+            ..JobCancelRequest::default()
         };
         for part in job.datacenters.values().filter(|part| part.outcome.is_none()) {
             effects.send(part.link, Head::default().job(id), &order);

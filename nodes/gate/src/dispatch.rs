@@ -96,6 +96,7 @@ impl GateCore {
             unit_from: part.units.from,
             unit_count: part.units.count,
             units: part.units.of,
+            ..JobDispatch::default()
         };
         effects.send(part.link, Head::request(1).job(id), &dispatch);
         job.view.expect(part.link);

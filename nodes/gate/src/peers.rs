@@ -295,7 +295,8 @@ impl GateCore {
                 continue;
             }
             let (health, clock) = link.beat(identity, now, wall, !draining, 0);
-            effects.send(*id, Head::default(), &GateHeartbeat { health, clock, is_leader: false, jobs });
+            let beat = GateHeartbeat { health, clock, is_leader: false, jobs, ..GateHeartbeat::default() };
+            effects.send(*id, Head::default(), &beat);
         }
     }
 }

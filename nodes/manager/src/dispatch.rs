@@ -31,8 +31,8 @@ impl ManagerCore {
                 return;
             }
             // Known: the same answer, nothing starts twice.
-            (job.gate_link, job.correlation, job.fence_token) = (link, correlation, token);
-            job.orphaned_since = None;
+            (job.correlation, job.fence_token) = (correlation, token);
+            job.owned_over(link);
             if job.dc_token > 0 {
                 acknowledge(job, effects);
             }
@@ -63,6 +63,7 @@ impl ManagerCore {
             owner,
             gate_link: link,
             orphaned_since: None,
+            given_up: false,
             correlation,
             fence_token: token,
             dc_token: 0,

@@ -11,7 +11,7 @@ use hyperscale_core::LinkId;
 use hyperscale_ledger::ManagerEntry;
 
 use crate::core::{Command, ManagerCore, ManagerEffects};
-use crate::stats::{pass_up, send_totals};
+use crate::stats::{batched, pass_up, send_totals};
 use crate::workflows::{index, micros, millis, wire};
 
 impl ManagerCore {
@@ -84,11 +84,12 @@ impl ManagerCore {
         let (now, manager) = (self.now, self.config.identity.node);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.ended_at = Some(now);
-        pass_up(job, manager, effects);
+        pass_up(job, manager, batched(&self.links, job), effects);
         if job.workers.values().any(|record| record.state != WorkerState::Ok) {
             send_totals(job, effects);
         }
         self.send_result(id, effects);
+        self.let_go_if_abandoned(id, effects);
     }
 
     pub(crate) fn send_result(&mut self, id: JobId, effects: &mut ManagerEffects) {

@@ -91,6 +91,8 @@ pub(crate) struct DcJob {
     pub(crate) gate_link: LinkId,
     /// The owner's connection is gone since then.
     pub(crate) orphaned_since: Option<Instant>,
+    /// It stayed away for too long: nobody is waited for any more.
+    pub(crate) given_up: bool,
     pub(crate) correlation: u32,
     pub(crate) fence_token: u64,
     pub(crate) dc_token: u64,
@@ -189,15 +191,24 @@ impl DcJob {
         self.view_deadline().is_some_and(|due| due <= now)
     }
 
-    /// It has ended, and its gate is not there to take the result.
+    /// It has ended, and nobody will take the result.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.ended_at.is_some() && self.orphaned_since.is_some()
+        self.ended_at.is_some() && self.given_up
+    }
+
+    /// Its owner talks to this manager, perhaps again.
+    pub(crate) fn owned_over(&mut self, link: LinkId) {
+        (self.gate_link, self.orphaned_since, self.given_up) = (link, None, false);
+    }
+
+    /// How long its owner has been away without its result.
+    pub(crate) fn orphaned(&self) -> Option<Instant> {
+        self.orphaned_since.filter(|_| !self.given_up && !self.acknowledged)
     }
 
     pub(crate) fn next_deadline(&self, gate_wait: Duration) -> Option<Instant> {
         let forgotten = self.ended_at.map(|ended| ended + REMEMBER);
-        let orphaned = self.orphaned_since.filter(|_| self.outcome.is_none() && !self.cancelled);
-        let orphaned = orphaned.map(|since| since + gate_wait);
+        let orphaned = self.orphaned().map(|since| since + gate_wait);
         [self.ready_deadline(), self.view_deadline(), forgotten, orphaned].into_iter().flatten().min()
     }
 }

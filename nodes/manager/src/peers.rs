@@ -7,7 +7,7 @@ use hyperscale_codec::messages::{
     ArchivedGateHeartbeat, ArchivedManagerHeartbeat, ArchivedManagerPeerRegistration,
     ArchivedManagerPeerRegistrationResponse, ArchivedNodesRequest, ArchivedWorkerHeartbeat,
     ArchivedWorkerRegistration, ManagerHeartbeat, ManagerPeerRegistrationResponse, NodesResponse,
-    RegistrationResponse,
+    RegistrationResponse, StatsFinalAck,
 };
 use hyperscale_codec::{Head, JobId, RawFrame, Role};
 use hyperscale_core::{DialId, LinkId, Peer};
@@ -15,6 +15,7 @@ use hyperscale_fleet::{Card, Dialled, PeerLink, beat_ms, page};
 use hyperscale_ledger::ManagerEntry;
 
 use crate::core::{Command, ManagerCore, ManagerEffects, Worker};
+use crate::job::DcJob;
 
 /// Workers of one manager at most; one more is refused.
 const WORKERS_MAX: usize = 16_384;
@@ -47,6 +48,7 @@ impl ManagerCore {
         }
         if is_gate {
             self.gates.insert(link, owner);
+            self.part_with_unfenced(effects);
             self.resend_finals(link, owner, effects);
         }
     }
@@ -84,23 +86,37 @@ impl ManagerCore {
     /// A job whose gate stays away has nobody to run for: without a replicated ledger nobody takes it over.
     pub(crate) fn stop_orphans(&mut self, effects: &mut ManagerEffects) {
         let (now, wait) = (self.now, self.config.gate_wait);
-        let late = self.jobs.values_mut().filter(|job| {
-            job.outcome.is_none()
-                && !job.cancelled
-                && job.orphaned_since.is_some_and(|since| now.since(since) >= wait)
-        });
-        let late: Vec<JobId> = late
-            .map(|job| {
-                job.orphaned_since = None;
+        let away = |job: &DcJob| job.orphaned().is_some_and(|since| now.since(since) >= wait);
+        let mut given_up = Vec::new();
+        for job in self.jobs.values_mut().filter(|job| away(job)) {
+            job.given_up = true;
+            given_up.push(job.id);
+            if job.outcome.is_none() && !job.cancelled {
                 let text = format!("the gate that owns the job was away for {} s", wait.as_secs());
                 tracing::warn!(job = %job.id, "{text}; its load stops");
                 job.event(now, "gate_lost", text);
-                job.id
-            })
-            .collect();
-        for job in late {
-            effects.command(Command::Propose(ManagerEntry::DcCancelRequested { job }));
+                effects.command(Command::Propose(ManagerEntry::DcCancelRequested { job: job.id }));
+            }
         }
+        given_up.into_iter().for_each(|job| self.let_go_if_abandoned(job, effects));
+    }
+
+    /// Of a job that ended for nobody the workers need not keep their figures: this manager has them.
+    pub(crate) fn let_go_if_abandoned(&self, id: JobId, effects: &mut ManagerEffects) {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.is_abandoned()) else { return };
+        for (link, worker) in &self.workers {
+            let own = || job.totals.rows().map(|held| held.source).filter(|at| at.worker == worker.node);
+            let kept = StatsFinalAck {
+                job: id.to_bytes(),
+                source_worker: own().map(|source| source.worker.to_bytes()).collect(),
+                source_shard: own().map(|source| source.shard.0).collect(),
+                source_epoch: own().map(|source| source.epoch.0).collect(),
+            };
+            if !kept.source_epoch.is_empty() {
+                effects.send(*link, Head::default().job(id), &kept);
+            }
+        }
+        self.tell_if_drained(effects);
     }
 
     fn registration(&self) -> hyperscale_codec::messages::ManagerPeerRegistration {
@@ -171,6 +187,7 @@ impl ManagerCore {
         let links: BTreeSet<LinkId> = links.map(|(link, _)| *link).collect();
         let is_new = !self.managers.contains_key(&card.node);
         self.managers.insert(card.node, crate::core::ManagerPeer { card, links });
+        self.part_with_unfenced(effects);
         if is_new {
             // Workers dial it as soon as they know where it is.
             let answer = self.worker_answer(None);
@@ -252,13 +269,31 @@ impl ManagerCore {
         if card.shards == 0 {
             return Some(format!("worker {} has no shard", card.name));
         }
-        let gates: BTreeSet<_> = self.gates.values().map(|(node, _, _)| *node).collect();
-        if !card.fences() && (gates.len() > 1 || !self.managers.is_empty()) {
+        if !card.fences() && !self.is_alone() {
             return Some(card.fence_required());
         }
         let known = self.workers.values().any(|worker| worker.node == card.node);
         (self.workers.len() >= WORKERS_MAX && !known)
             .then(|| format!("{WORKERS_MAX} workers are registered, as many as one manager takes"))
+    }
+
+    /// Whether this is a fleet of one gate and one manager, as far as is known.
+    fn is_alone(&self) -> bool {
+        let gates: BTreeSet<_> = self.gates.values().map(|(node, _, _)| *node).collect();
+        gates.len() <= 1 && self.managers.is_empty()
+    }
+
+    /// A second gate or manager is there: orders of two have to be told apart, which an old worker cannot.
+    fn part_with_unfenced(&self, effects: &mut ManagerEffects) {
+        if self.is_alone() {
+            return;
+        }
+        for (link, worker) in self.workers.iter().filter(|(_, worker)| !worker.card.fences()) {
+            let error = worker.card.fence_required();
+            tracing::warn!(error, "a worker is not kept");
+            effects.send(*link, Head::default(), &self.worker_answer(Some(error)));
+            effects.close(*link);
+        }
     }
 
     pub(crate) fn on_worker_beat(
@@ -318,6 +353,7 @@ impl ManagerCore {
                 workers_live: workers,
                 workers_known: workers,
                 jobs,
+                ..ManagerHeartbeat::default()
             };
             effects.send(*id, Head::default(), &beat);
         }

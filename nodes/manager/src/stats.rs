@@ -1,15 +1,18 @@
 //! Statistics on their way through the manager: deltas are merged over the workers and sent up as its own, for
 //! views; snapshots of each source go up as they are, so that the gate's total needs no trust in this memory.
 
+use std::collections::BTreeMap;
+
 use hyperscale_codec::messages::{
     ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsColumns, StatsFinal, StatsFinalAck,
     StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{
-    Epoch, ErrorCode, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId, WorkflowId,
+    Epoch, ErrorCode, Features, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId, WorkflowId,
 };
 use hyperscale_core::LinkId;
-use hyperscale_stats::{ColumnsBuilder, Held, Source, all_cells};
+use hyperscale_fleet::PeerLink;
+use hyperscale_stats::{ColumnsBuilder, Held, Source, all_cells, build_all};
 
 use crate::core::{ManagerCore, ManagerEffects, Owner, refuse};
 use crate::job::DcJob;
@@ -80,7 +83,7 @@ impl ManagerCore {
         }
         job.view_since.get_or_insert(now);
         if job.view_is_due(now) {
-            pass_up(job, manager, effects);
+            pass_up(job, manager, batched(&self.links, job), effects);
         }
         acknowledge(&mut self.ack, link, frame, columns, effects);
     }
@@ -104,7 +107,7 @@ impl ManagerCore {
         if is_final && !columns.more {
             job.view.forget((node, workflow_of(columns)));
             if job.view_is_due(now) {
-                pass_up(job, manager, effects);
+                pass_up(job, manager, batched(&self.links, job), effects);
             }
             job.found_again(node);
         }
@@ -134,7 +137,7 @@ impl ManagerCore {
         let manager = self.config.identity.node;
         for job in self.jobs.values_mut() {
             if job.view_is_due(now) {
-                pass_up(job, manager, effects);
+                pass_up(job, manager, batched(&self.links, job), effects);
             }
         }
     }
@@ -142,7 +145,7 @@ impl ManagerCore {
     /// After a gate came back: everything it may have missed. Finals of lost workers are made of what they told.
     pub(crate) fn resend_finals(&mut self, link: LinkId, owner: Owner, effects: &mut ManagerEffects) {
         for job in self.jobs.values_mut().filter(|job| job.owner == owner && !job.acknowledged) {
-            (job.gate_link, job.orphaned_since) = (link, None);
+            job.owned_over(link);
             if job.outcome.is_some() {
                 send_totals(job, effects);
             }
@@ -185,23 +188,36 @@ fn workflow_of(columns: &ArchivedStatsColumns) -> WorkflowId {
     all_cells(columns).next().map(|(_, workflow, _)| workflow).unwrap_or_default()
 }
 
-/// Sends the merged windows up under the manager's own name.
-pub(crate) fn pass_up(job: &mut DcJob, manager: NodeId, effects: &mut ManagerEffects) {
+/// Whether the job's gate takes several sources in one message.
+pub(crate) fn batched(links: &BTreeMap<LinkId, PeerLink>, job: &DcJob) -> bool {
+    links.get(&job.gate_link).is_some_and(|link| link.common.contains(Features::BATCHED_STATS))
+}
+
+/// Sends the merged windows up under the manager's own name: of all workflows together, or a message for each.
+pub(crate) fn pass_up(job: &mut DcJob, manager: NodeId, batched: bool, effects: &mut ManagerEffects) {
     job.view_since = None;
     let in_flight = job.view.in_flight();
     let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);
     let sequence = Sequence(job.sequence.0.saturating_add(1));
     let (id, token) = (job.id, job.fence_token);
     let messages = job.view.flush(|windows| {
-        let builder = ColumnsBuilder::new(id, token, windows.from, windows.to, window_ms);
-        let mut builder = builder.ending_at_us(windows.end_us);
+        let begin = || {
+            let builder = ColumnsBuilder::new(id, token, windows.from, windows.to, window_ms);
+            builder.ending_at_us(windows.end_us)
+        };
+        let mut builders = vec![begin()];
         // Those at rest have nothing to say; the first says at least which windows are over.
         let some = windows.workflows.iter().enumerate().filter(|(at, cells)| *at == 0 || !cells.is_empty());
         for (at, cells) in some {
             let source = Source { worker: manager, shard: ShardId::ANY, epoch: Epoch(u64::from(wire(at).0)) };
-            builder.push(source, sequence, wire(at), cells);
+            if !batched && builders.last().is_some_and(|builder| !builder.is_empty()) {
+                builders.push(begin());
+            }
+            if let Some(builder) = builders.last_mut() {
+                builder.push(source, sequence, wire(at), cells);
+            }
         }
-        builder.build()
+        build_all(builders)
     });
     let Some(mut messages) = messages else { return };
     // One row carries what is in flight over all; the sum is what a view shows.

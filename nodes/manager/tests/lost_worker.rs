@@ -142,6 +142,7 @@ fn running() -> Driven {
             unit_from: 0,
             unit_count: 1,
             units: 1,
+            ..JobDispatch::default()
         },
     );
     let ready = WorkflowDispatchAck {

@@ -98,7 +98,8 @@ impl WorkerCore {
         let free = self.config.capacity_vus / 1_000;
         let Some(entry) = self.links.get_mut(&link) else { return };
         let (health, clock) = entry.beat(&self.config.identity, now, wall, !self.draining, free);
-        effects.send(link, Head::default(), &WorkerHeartbeat { health, clock, shares });
+        let beat = WorkerHeartbeat { health, clock, shares, ..WorkerHeartbeat::default() };
+        effects.send(link, Head::default(), &beat);
     }
 
     /// Load that nobody asks for any more stops.
@@ -139,6 +140,12 @@ impl WorkerCore {
     #[must_use]
     pub fn live_shares(&self) -> usize {
         self.shares.values().filter(|share| !(share.result_received && share.result_acked)).count()
+    }
+
+    /// Shares that are remembered, ended ones too.
+    #[must_use]
+    pub fn known_shares(&self) -> usize {
+        self.shares.len()
     }
 
     /// Takes no more load; what it has moves to others or ends.

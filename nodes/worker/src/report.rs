@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use hyperscale_codec::messages::{StatsSnapshot, StatsUpdate};
-use hyperscale_codec::{Head, Sequence, ShardId};
+use hyperscale_codec::messages::{StatsColumns, StatsSnapshot, StatsUpdate};
+use hyperscale_codec::{Features, Head, NodeId, Sequence, ShardId};
 use hyperscale_engine::orders::{Ended, Order, Report, ShareKey};
-use hyperscale_stats::CellSet;
+use hyperscale_stats::{CellSet, ColumnsBuilder, Source, build_all};
 
 use crate::core::{Command, WorkerCore, WorkerEffects};
-use crate::share::Share;
+use crate::share::{ShardPart, Share};
 
 /// A snapshot goes up at least so often.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
@@ -80,7 +80,8 @@ impl WorkerCore {
             return;
         }
         bump(share, |part| part.dirty);
-        for columns in share.columns(node, false).build() {
+        let batched = self.links.get(&link).is_some_and(|link| link.common.contains(Features::BATCHED_STATS));
+        for columns in share.updates(node, batched) {
             effects.send(link, Head::request(1).job(key.job), &StatsUpdate(columns));
         }
         for part in share.parts.iter_mut().filter(|part| part.dirty) {
@@ -155,8 +156,42 @@ impl WorkerCore {
     }
 }
 
+impl Share {
+    /// All parts: deltas of those with something new, or everything since their epochs began.
+    pub(crate) fn columns(&self, worker: NodeId, cumulative: bool) -> ColumnsBuilder {
+        self.columns_of(worker, cumulative, |_| true)
+    }
+
+    fn columns_of(
+        &self,
+        worker: NodeId,
+        cumulative: bool,
+        wanted: impl Fn(&ShardPart) -> bool,
+    ) -> ColumnsBuilder {
+        let from = self.pending_from.unwrap_or(self.pending_to);
+        let to = self.pending_to.max(from);
+        let mut builder = ColumnsBuilder::new(self.key.job, self.dc_token, from, to, self.window_ms())
+            .ending_at_us(self.end_us(from, to));
+        for part in self.parts.iter().filter(|part| (cumulative || part.dirty) && wanted(part)) {
+            let source = Source { worker, shard: part.shard, epoch: part.epoch };
+            let cells = if cumulative { &part.total } else { &part.pending };
+            builder.push(source, part.sequence, self.key.workflow, cells);
+        }
+        builder
+    }
+
+    /// What is new, as the receiver takes it: in as few messages as can be, or a message for each shard.
+    pub(crate) fn updates(&self, worker: NodeId, batched: bool) -> Vec<StatsColumns> {
+        if batched {
+            return self.columns(worker, false).build();
+        }
+        let dirty = self.parts.iter().filter(|part| part.dirty);
+        build_all(dirty.map(|part| self.columns_of(worker, false, |other| other.shard == part.shard)))
+    }
+}
+
 /// Each message of an epoch has the next number.
-fn bump(share: &mut Share, wanted: impl Fn(&crate::share::ShardPart) -> bool) {
+fn bump(share: &mut Share, wanted: impl Fn(&ShardPart) -> bool) {
     for part in share.parts.iter_mut().filter(|part| wanted(part)) {
         part.sequence = Sequence(part.sequence.0.saturating_add(1));
     }

@@ -12,7 +12,7 @@ use hyperscale_core::{Instant, LinkId};
 use hyperscale_engine::orders::{Ended, Order, Origin, Prepare, ShareKey};
 use hyperscale_jobs::{Units, split};
 use hyperscale_plan::{Plan, Step};
-use hyperscale_stats::{CellSet, ColumnsBuilder, Source};
+use hyperscale_stats::CellSet;
 
 use crate::core::{Command, WorkerEffects, answer};
 use crate::revise::Withdrawal;
@@ -269,7 +269,7 @@ impl Share {
     }
 
     /// Where the figures end, since the job's start: with the last window, or with the share within it.
-    fn end_us(&self, from: u32, to: u32) -> u64 {
+    pub(crate) fn end_us(&self, from: u32, to: u32) -> u64 {
         let window_us = u64::from(self.window_ms()).saturating_mul(1000);
         let end_of = |windows: u64| window_us.saturating_mul(windows);
         let last = end_of(u64::from(to).saturating_add(1));
@@ -281,20 +281,6 @@ impl Share {
             }
             None => last,
         }
-    }
-
-    /// All parts: deltas of those with something new, or everything since their epochs began.
-    pub(crate) fn columns(&self, worker: NodeId, cumulative: bool) -> ColumnsBuilder {
-        let from = self.pending_from.unwrap_or(self.pending_to);
-        let to = self.pending_to.max(from);
-        let mut builder = ColumnsBuilder::new(self.key.job, self.dc_token, from, to, self.window_ms())
-            .ending_at_us(self.end_us(from, to));
-        for part in self.parts.iter().filter(|part| cumulative || part.dirty) {
-            let source = Source { worker, shard: part.shard, epoch: part.epoch };
-            let cells = if cumulative { &part.total } else { &part.pending };
-            builder.push(source, part.sequence, self.key.workflow, cells);
-        }
-        builder
     }
 
     /// The last snapshot, then the result; a cancel's answer goes between.
@@ -344,6 +330,7 @@ impl Share {
             duration_us: ended().map(|end| micros(end.duration)).max().unwrap_or(0),
             iterations_left: ended().map(|end| end.iterations_left).sum::<u64>()
                 + self.withdrawal.as_ref().map_or(0, |withdrawal| withdrawal.kept_back),
+            ..WorkflowFinalResult::default()
         };
         effects.send(link, head(), &result);
     }

@@ -159,6 +159,15 @@ impl ColumnsBuilder {
     }
 }
 
+/// The messages of several builders as one send: a view waits for the last of them.
+#[must_use]
+pub fn build_all(builders: impl IntoIterator<Item = ColumnsBuilder>) -> Vec<StatsColumns> {
+    let mut all: Vec<StatsColumns> = builders.into_iter().flat_map(ColumnsBuilder::build).collect();
+    let before_last = all.len().saturating_sub(1);
+    all.iter_mut().take(before_last).for_each(|columns| columns.more = true);
+    all
+}
+
 /// What a cell adds to a message.
 fn bytes_of(cell: &Cell) -> usize {
     let hists = [&cell.latency, &cell.service, &cell.lateness, &cell.connect];

@@ -13,7 +13,7 @@ mod part;
 mod totals;
 mod windows;
 
-pub use builder::ColumnsBuilder;
+pub use builder::{ColumnsBuilder, build_all};
 pub use cell::{Cell, CellSet};
 pub use columns::{MergeError, Source, all_cells, cells_of, merge_cell, sources_of};
 pub use totals::{Held, Taken, Totals};

@@ -40,6 +40,8 @@ struct Told {
     in_flight: u64,
     /// Of the messages so far, where its windows came in several.
     in_flight_so_far: u64,
+    /// The rest of what it sent is still to come.
+    more: bool,
 }
 
 impl<K: Ord + Copy> WindowMerge<K> {
@@ -79,6 +81,7 @@ impl<K: Ord + Copy> WindowMerge<K> {
         self.end_us = self.end_us.max(columns.end_us.to_native());
         let told = self.senders.entry(sender).or_default();
         told.in_flight_so_far = told.in_flight_so_far.saturating_add(in_flight);
+        told.more = columns.more;
         if !columns.more {
             told.through = told.through.max(Some(to));
             told.in_flight = std::mem::take(&mut told.in_flight_so_far);
@@ -89,7 +92,8 @@ impl<K: Ord + Copy> WindowMerge<K> {
     /// Whether something waits, and every expected sender has told of its last window.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.from.is_some() && self.senders.values().all(|told| told.through >= Some(self.to))
+        let has_told = |told: &Told| told.through >= Some(self.to) && !told.more;
+        self.from.is_some() && self.senders.values().all(has_told)
     }
 
     /// The last window that waits, if any does.
