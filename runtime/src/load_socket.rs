@@ -119,7 +119,8 @@ async fn run<H: LoadHandler, C: Carrier>(
         if !sleeps || due.is_some_and(|due| due <= now) {
             give_way().await;
         } else {
-            waiter.wait(due.map(|due| due.since(now)), &mut orders, &mut taken).await;
+            let awaits = handler.in_flight() > 0;
+            waiter.wait(due.map(|due| due.since(now)), awaits, &mut orders, &mut taken).await;
         }
     }
 }

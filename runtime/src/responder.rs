@@ -87,7 +87,7 @@ async fn run<H: ServeHandler, C: ServeCarrier>(
             continue;
         }
         let wait = async {
-            waiter.wait(due.map(|due| due.since(now)), |_, _| Poll::Pending, &mut none).await;
+            waiter.wait(due.map(|due| due.since(now)), true, |_, _| Poll::Pending, &mut none).await;
             false
         };
         let stopped = async {

@@ -153,11 +153,13 @@ fn a_stop_sends_what_was_queued() {
         until(&shard, || heard(&manager) == ["all said"]).await;
         manager.stop().await;
         until(&shard, || gate.with_core(|core| !core.down.is_empty())).await;
-        let got = heard(&gate).len();
+        let got = heard(&gate);
         gate.stop().await;
         got
     });
-    assert_eq!(got, words);
+    let (last, said) = got.split_last().unwrap();
+    assert_eq!(said.len(), words);
+    assert!(last.ends_with("has stopped"), "the last word is a goodbye: {last}");
 }
 
 #[test]

@@ -10,13 +10,18 @@
     reason = "tests: plain blocking servers and processes are what is wanted here"
 )]
 
+mod admin;
 mod awkward;
 mod bad_input;
 mod connections;
 mod counts;
 mod endings;
+mod fleet;
 mod nginx;
+mod node;
+mod nodes;
 mod plans;
+mod rolling;
 mod server;
 mod stalls;
 mod target;

@@ -29,7 +29,30 @@ impl Failure {
 
     /// Says so and gives the code.
     pub(crate) fn report(self) -> ExitCode {
-        let _nobody_listens = writeln!(std::io::stderr(), "hyperscale: {}", self.message.trim_end());
+        let message = without_numbers(&self.message);
+        let _nobody_listens = writeln!(std::io::stderr(), "hyperscale: {}", message.trim_end());
         ExitCode::from(self.code)
+    }
+}
+
+/// What the system says, without the number by which only it knows it.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        out.push_str(rest.strip_prefix(')').unwrap_or(rest));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_the_system_s_errors_are_left_out() {
+        assert_eq!(without_numbers("a: refused (os error 111); b (os error 2)"), "a: refused; b");
+        assert_eq!(without_numbers("plain (text)"), "plain (text)");
     }
 }

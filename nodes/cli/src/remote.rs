@@ -96,7 +96,7 @@ async fn body(
     for name in &flags.gate {
         match name.look_up(shard).await {
             Ok(addrs) => gates.extend(addrs),
-            Err(error) => unknown = format!("--gate {name}: {error}"),
+            Err(error) => unknown = format!("--gate {name}: {error}; check the name"),
         }
     }
     if gates.is_empty() {

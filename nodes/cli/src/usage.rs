@@ -4,8 +4,10 @@
 use std::error::Error as _;
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::args::Arguments;
 use crate::exit::Failure;
 use crate::screen;
 
@@ -16,7 +18,7 @@ pub(crate) fn told(error: &clap::Error) -> ExitCode {
     }
     let _nobody_listens = error.print();
     if error.use_stderr() {
-        Failure::usage("name a command: run, check or target").report()
+        Failure::usage(format!("name a command: {}", commands())).report()
     } else {
         ExitCode::SUCCESS
     }
@@ -46,7 +48,7 @@ fn message(error: &clap::Error) -> String {
         ErrorKind::InvalidSubcommand => {
             let word = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             let near = nearest(error, ContextKind::SuggestedSubcommand);
-            format!("{word:?} is no command; {near}; --help lists them")
+            format!("{word:?} is no command; {near}")
         }
         ErrorKind::MissingRequiredArgument => missing(&argument),
         ErrorKind::ArgumentConflict => {
@@ -71,11 +73,19 @@ fn place(flag: &str, value: &str) -> String {
     flag.to_owned()
 }
 
+fn commands() -> String {
+    let all = Arguments::command();
+    all.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>().join(", ")
+}
+
 fn missing(argument: &str) -> String {
     if argument.contains("URL") {
         return "run what? name a URL or a plan: hyperscale run http://HOST[:PORT]/, or hyperscale run PLAN.toml, or \
                 try hyperscale run --demo"
             .to_owned();
+    }
+    if argument.starts_with("--gate") {
+        return "which fleet? name its gates: --gate HOST:PORT,... or HYPERSCALE_GATE".to_owned();
     }
     format!("{argument} is missing; add it")
 }

@@ -90,8 +90,7 @@ fn run(plan: &Arc<Plan>, share: Share) -> (u64, Box<Ended>, (u64, u64, u64)) {
                     assert_eq!(*result, Ok(()));
                     continue;
                 }
-                Report::NeedIterations { .. } | Report::Donated { .. }
-                | Report::Withdrawn { .. } => continue,
+                Report::NeedIterations { .. } | Report::Donated { .. } | Report::Withdrawn { .. } => continue,
             };
             let row = cells.workflow();
             rounds = (rounds.0 + row.due, rounds.1 + row.count, rounds.2 + row.dropped);

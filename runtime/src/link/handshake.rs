@@ -105,6 +105,7 @@ impl NodeConfig {
             shards: identity.shards,
             accepts: accepts.to_vec(),
             listen: identity.addr,
+            admin: identity.admin,
             ..Self::new(identity.role, identity.node, identity.name.clone())
         }
     }

@@ -12,6 +12,8 @@ use glommio::timer::Timer;
 
 /// Never wait for longer: a readiness wait was seen to be lost.
 const WAIT_MAX: Duration = Duration::from_millis(5);
+/// While nothing was sent and nothing is due: only an order can come then, and that wakes by itself.
+const IDLE_MAX: Duration = Duration::from_millis(50);
 /// A wait of no length would not yield.
 const WAIT_MIN: Duration = Duration::from_micros(1);
 
@@ -46,14 +48,16 @@ impl Waiter {
         Ok(Self { fd, state: PollState::new() })
     }
 
-    /// Waits at most `time`.
+    /// Waits at most `time`; without one nothing is due. `awaits`: answers may come.
     pub(crate) async fn wait<T>(
         &mut self,
         time: Option<Duration>,
+        awaits: bool,
         mut orders: impl FnMut(&mut Context<'_>, &mut Vec<T>) -> Poll<bool>,
         taken: &mut Vec<T>,
     ) {
-        let mut timer = Timer::new(time.unwrap_or(WAIT_MAX).clamp(WAIT_MIN, WAIT_MAX));
+        let most = if awaits { WAIT_MAX } else { IDLE_MAX };
+        let mut timer = Timer::new(time.map_or(most, |time| time.clamp(WAIT_MIN, WAIT_MAX)));
         poll_fn(|cx| {
             // Each is polled whatever the others say, so that each keeps this waker.
             let fd = self.fd.poll_readable(cx, &mut self.state).is_ready();

@@ -197,6 +197,7 @@ fn a_stopping_node_tells_newcomers_that_it_is_draining() {
         until(&shard, || gate.links() == 1).await;
         let newcomer = shard.blocking(move || {
             let mut held = held;
+            assert_eq!(held.reply(), (0, 0), "an orderly goodbye");
             assert!(held.ended(), "the node closes its end first");
             Raw::greet(addr, &greeting()).1.verdict
         });

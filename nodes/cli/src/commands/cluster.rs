@@ -75,8 +75,10 @@ struct Node {
 pub(crate) fn cluster(args: &Cluster) -> Result<ExitCode, Failure> {
     let count = usize::from(args.gates)
         + usize::from(args.datacenters) * (usize::from(args.managers) + usize::from(args.workers));
-    preflight::check_host(count + 1)
-        .map_err(|error| Failure::could_not_run(format!("{count} nodes of one shard each: {error}")))?;
+    preflight::check_host(count + 1).map_err(|error| {
+        let fit = how_many_fit(count, |nodes| preflight::check_host(nodes + 1).is_ok());
+        Failure::could_not_run(format!("{fit} of the {count} nodes asked for fit, one shard each: {error}"))
+    })?;
     let logs = log_folder(args.log_dir.as_deref())?;
     let (watcher, interrupted) = watch_signals()?;
     let mut nodes = Vec::with_capacity(count);
@@ -85,6 +87,11 @@ pub(crate) fn cluster(args: &Cluster) -> Result<ExitCode, Failure> {
     watcher.stop().request(StopReason::Asked("the cluster has ended".to_owned()));
     let _nothing_to_tell = watcher.join(LOOK);
     lived.map(|()| ExitCode::SUCCESS)
+}
+
+/// The most nodes that this host takes, if it does not take all.
+fn how_many_fit(asked: usize, fit: impl Fn(usize) -> bool) -> usize {
+    (1..asked).rev().find(|&nodes| fit(nodes)).unwrap_or(0)
 }
 
 fn log_folder(asked: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -309,6 +316,9 @@ impl Table {
     fn draw(&mut self, text: &str) {
         if self.live {
             self.clear();
+            let screen = terminal_size::terminal_size_of(std::io::stderr());
+            let height = screen.map_or(usize::MAX, |(_, height)| usize::from(height.0));
+            let text = that_fits(text, height);
             let _nobody_reads = write!(std::io::stderr(), "{text}");
             self.lines = text.lines().count();
         }
@@ -322,9 +332,33 @@ impl Table {
     }
 }
 
+/// As much of a table as can be drawn over: what has left the screen stays as it was.
+fn that_fits(text: &str, height: usize) -> String {
+    let lines = text.lines().count();
+    if lines < height {
+        return text.to_owned();
+    }
+    let shown = height.saturating_sub(2);
+    let mut out: String = text.lines().take(shown).flat_map(|line| [line, "\n"]).collect();
+    out.push_str(&format!("... and {} more; all of them: hyperscale nodes\n", lines - shown));
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_s_limit_is_told_as_nodes() {
+        assert_eq!(how_many_fit(30, |nodes| nodes < 8), 7);
+        assert_eq!(how_many_fit(30, |_| false), 0);
+    }
+
+    #[test]
+    fn a_table_longer_than_the_screen_is_cut_and_says_so() {
+        assert_eq!(that_fits("a\nb\n", 3), "a\nb\n");
+        assert_eq!(that_fits("a\nb\nc\nd\n", 4), "a\nb\n... and 2 more; all of them: hyperscale nodes\n");
+    }
 
     #[test]
     fn a_node_s_first_line_says_where_it_is() {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyperscale_client::{Local, Notice, Question};
-use hyperscale_codec::JobId;
 use hyperscale_codec::messages::{JobState, JobStatusResponse, JobSubmit, NodeEntry};
+use hyperscale_codec::{ErrorCode, JobId};
 use hyperscale_fleet::node_row;
 use hyperscale_runtime::entropy;
 use hyperscale_view::{Nodes, nodes_table};
@@ -188,6 +188,12 @@ pub(crate) fn cancel(args: &OneJob) -> Result<ExitCode, Failure> {
     let reason = "cancelled by its user".to_owned();
     let answer = ask(&args.fleet, Question::Cancel { job: args.job, reason })?;
     let Notice::Cancelled { success, error } = answer else { return Err(unexpected(&answer)) };
+    if !success && error == ErrorCode::UnknownJob.as_str() {
+        return Err(Failure::could_not_run(format!(
+            "no job {} is known to the fleet; it is forgotten 10 minutes after its end, and when its gate dies",
+            args.job
+        )));
+    }
     if !success {
         return Err(Failure::could_not_run(error));
     }
@@ -269,9 +275,10 @@ fn status_json(status: &JobStatusResponse) -> serde_json::Value {
 fn status_text(status: &JobStatusResponse) -> String {
     let state = outside(JobState::from_wire(status.state));
     let (job, name) = (JobId::from_bytes(status.job), &status.name);
-    let seconds = status.elapsed_ms / 1_000;
+    let seconds = status.elapsed_ms as f64 / 1_000.0;
+    let since = if JobState::from_wire(status.state).is_final() { "after" } else { "for" };
     let mut text = format!(
-        "job {job}  {name}\n  {state} for {seconds} s at gate {} ({})\n  requests {}  errors {}  dropped {}",
+        "job {job}  {name}\n  {state} {since} {seconds:.1} s at gate {} ({})\n  requests {}  errors {}  dropped {}",
         status.owner_name, status.owner_addr, status.requests, status.errors, status.dropped
     );
     if !status.datacenters.is_empty() {

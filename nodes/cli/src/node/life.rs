@@ -121,7 +121,11 @@ impl Life<'_> {
                 Err(mpsc::RecvTimeoutError::Disconnected) => break Ok(ExitCode::SUCCESS),
             }
         };
-        shards.stop().request(StopReason::Asked(format!("{role} {name} has drained")));
+        let why = match result {
+            Ok(_) => "has drained",
+            Err(_) => "cannot go on",
+        };
+        shards.stop().request(StopReason::Asked(format!("{role} {name} {why}")));
         shards.join(STOP).map_err(Failure::could_not_run)?;
         if result.is_ok() {
             tracing::info!("{role} {name} has left");

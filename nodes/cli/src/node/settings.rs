@@ -14,6 +14,7 @@ use hyperscale_runtime::{Placement, ShardOptions, preflight};
 use serde::Deserialize;
 
 use crate::args::{Cores, cores};
+use crate::commands::plan_file::words;
 use crate::exit::Failure;
 
 /// Longest name of a node.
@@ -207,8 +208,9 @@ impl Settings {
 
 fn read(path: &Path) -> Result<NodeFile, Failure> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("{shown}: {error}; name a node file, TOML text")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("{shown}: {}; name a node file, TOML text", words(&error)))
+    })?;
     toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
