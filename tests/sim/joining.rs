@@ -138,3 +138,31 @@ fn a_list_of_2_500_workers_comes_in_pages_and_is_whole() {
     names.dedup();
     assert_eq!((nodes.len(), names.len(), missing.len()), (2_503, 2_503, 0));
 }
+
+#[test]
+fn a_worker_that_crashes_and_starts_again_takes_part_in_what_comes_next() {
+    for (as_new, away_ms) in [(false, 0), (true, 0), (false, 2_000), (true, 2_000)] {
+        let datacenters = vec![("eu", 1, 3)];
+        let shape = Shape { datacenters, clients: 2, shards: 2, engines: true, ..Shape::default() };
+        let mut fleet = Fleet::start(shape);
+        let plan = "target = \"http://127.0.0.1:1\"\n[workflows.home]\nsteps = [{ get = \"/\" }]\n\
+                    vus = 12\ntotal_iterations = 9000\n";
+        fleet.submit(plan);
+        fleet.run_for_ms(1_600);
+        fleet.crash("worker-0");
+        fleet.run_for_ms(away_ms);
+        if as_new {
+            fleet.restart_as_new("worker-0")
+        } else {
+            fleet.restart("worker-0")
+        }
+        fleet.run_until_finished();
+        let summary = summary(&fleet);
+        assert_eq!((summary.status.as_str(), summary.totals.requests), ("completed", 9_000));
+        let job = fleet.job_owned(&[(1, 0)]);
+        fleet.submit_by("client-1", job, plan);
+        fleet.run_until_finished_for("client-1");
+        let next = fleet.summary_for("client-1");
+        assert_eq!((next.workers.len(), next.partial, next.totals.requests), (3, false, 9_000));
+    }
+}

@@ -157,12 +157,25 @@ fn a_client_that_loses_its_owner_s_connection_for_a_while_comes_back_to_it() {
 
 #[test]
 fn the_owner_s_death_is_a_clear_failure_and_its_load_stops() {
+    owner_dies(false);
+}
+
+#[test]
+fn an_owner_that_starts_again_without_its_memory_is_the_same_as_a_dead_one() {
+    owner_dies(true);
+}
+
+fn owner_dies(comes_back: bool) {
     let mut fleet = three_gates(1);
     let job = fleet.job_owned(&[(3, 1)]);
     fleet.submit_by("client-0", job, &long(60));
     fleet.run_for_ms(2_500);
     fleet.crash("gate-1");
-    fleet.run_for_ms(9_000);
+    fleet.run_for_ms(1_000);
+    if comes_back {
+        fleet.restart("gate-1");
+    }
+    fleet.run_for_ms(8_000);
     assert_eq!(failure(fleet.notices()), None, "{:?}", fleet.notices().last());
     assert!(fleet.live_shares("worker-0") > 0, "the gate may yet come back");
     fleet.run_for_ms(4_000);
@@ -184,6 +197,34 @@ fn the_owner_s_death_is_a_clear_failure_and_its_load_stops() {
     fleet.submit_by(&client, next, ONE_STEP);
     fleet.run_until_finished_for(&client);
     assert_eq!(fleet.summary_for(&client).totals.requests, fleet.recorded() - recorded);
+}
+
+#[test]
+fn a_manager_s_death_ends_its_part_and_the_next_job_runs_when_it_is_back() {
+    for as_new in [false, true] {
+        let mut fleet = Fleet::start(Shape { gates: 2, gate_shards: 2, clients: 2, ..Shape::default() });
+        let job = fleet.job_owned(&[(2, 1)]);
+        fleet.submit_by("client-0", job, &long(60));
+        fleet.run_for_ms(2_500);
+        fleet.crash("manager-0");
+        fleet.run_for_ms(3_000);
+        if as_new {
+            fleet.restart_as_new("manager-0")
+        } else {
+            fleet.restart("manager-0")
+        }
+        fleet.run_for_ms(20_000);
+        let summary = summary(&fleet);
+        assert_eq!(summary.status, "failed");
+        let recorded = fleet.recorded();
+        assert!(summary.totals.requests <= recorded);
+        fleet.run_for_ms(61_000);
+        assert_eq!((fleet.recorded(), fleet.live_shares("worker-0")), (recorded, 0), "as new: {as_new}");
+        let next = fleet.job_owned(&[(2, 0)]);
+        fleet.submit_by("client-1", next, ONE_STEP);
+        fleet.run_until_finished_for("client-1");
+        assert_eq!(fleet.summary_for("client-1").totals.requests, fleet.recorded() - recorded);
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::{Identity, Pulse};
 #[derive(Debug, Clone)]
 pub struct PeerLink {
     pub node: NodeId,
+    /// Which start of it: another one remembers nothing of what this one was told.
+    pub boot: u64,
     pub role: Role,
     pub shard: ShardId,
     /// Features of both ends.
@@ -29,6 +31,7 @@ impl PeerLink {
         let both = own.capabilities().negotiate(&hello.capabilities());
         Self {
             node: hello.node,
+            boot: hello.boot,
             role: hello.role,
             shard: hello.shard,
             common: both.map_or(Features::default(), |both| both.features),

@@ -85,7 +85,8 @@ impl GateCore {
         if job.cancel_since.is_some() {
             return;
         }
-        let Some(part) = job.datacenters.get(datacenter) else { return };
+        let Some(part) = job.datacenters.get_mut(datacenter) else { return };
+        part.given_to = part.given_to.or(self.links.get(&part.link).map(|link| link.boot));
         let dispatch = JobDispatch {
             job: id.to_bytes(),
             fence_token: job.token,
@@ -163,7 +164,7 @@ impl GateCore {
         let Some(job) = self.jobs.get_mut(&id) else { return false };
         let Some(part) = job.datacenters.get_mut(name) else { return false };
         job.view.forget(part.link);
-        (part.manager, part.link) = (manager, link);
+        (part.manager, part.given_to, part.link) = (manager, None, link);
         self.on_assigned(id, name, effects);
         true
     }
@@ -210,10 +211,13 @@ impl GateCore {
     /// A manager is linked, perhaps again: what it runs goes on over this link.
     pub(crate) fn on_manager_back(&mut self, node: NodeId, link: LinkId, effects: &mut GateEffects) {
         let mut again = Vec::new();
+        let boot = self.links.get(&link).map(|link| link.boot);
+        // One that started anew knows nothing of its parts: given again, their load would run twice.
+        let forgot = |part: &Datacenter| part.given_to.is_some() && part.given_to != boot;
         for job in self.jobs.values_mut() {
             let (id, view) = (job.id, &mut job.view);
             for (name, part) in &mut job.datacenters {
-                if part.manager != node || part.finished || part.link == link {
+                if part.manager != node || part.finished || part.link == link || forgot(part) {
                     continue;
                 }
                 view.forget(part.link);

@@ -75,22 +75,21 @@ impl GateCore {
         if self.jobs.contains_key(&job) || frame.header.flags.hops() >= HOPS_MAX {
             return false;
         }
-        let is_fresh = frame.header.flags.hops() == 0;
-        let Some(to) = self.next_holder(job, link, is_fresh) else { return false };
+        let Some(to) = self.next_holder(job, link, frame.header.flags.hops()) else { return false };
         self.forward(link, frame, to, HeadPatch::new(to.1.shard, 0), effects);
         true
     }
 
-    /// Whom to ask: of a fresh question the owner by the ring, of one that was passed on here the next node after this
-    /// one in point order; never back to the sender.
-    fn next_holder(&self, job: JobId, sender: LinkId, is_fresh: bool) -> Option<(LinkId, Member)> {
+    /// The first gate asks the owner by the ring, each after it the next node in point order; never back to the sender.
+    fn next_holder(&self, job: JobId, sender: LinkId, hops: u8) -> Option<(LinkId, Member)> {
         let me = self.me();
         let from = self.links.get(&sender).map(|link| (link.node, link.shard));
         let owner = self.ring.owner(job)?;
         let mut order: Vec<Member> = vec![owner];
         order.extend(self.ring.successors(job, |_| true));
-        let own = order.iter().position(|member| *member == me);
-        let after = own.filter(|_| !is_fresh).map_or(0, |at| at + 1);
+        // Whoever passed it on has asked those before this one.
+        let asked = order.iter().position(|member| *member == me).filter(|_| hops > 0);
+        let after = asked.map_or(0, |at| at + 1);
         order
             .into_iter()
             .skip(after)

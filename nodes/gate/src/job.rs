@@ -39,6 +39,8 @@ pub(crate) struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Datacenter {
     pub(crate) manager: NodeId,
+    /// Which start of the manager was given the part, once it was.
+    pub(crate) given_to: Option<u64>,
     pub(crate) link: LinkId,
     pub(crate) attempt: Attempt,
     pub(crate) units: Units,
@@ -62,6 +64,7 @@ impl Datacenter {
     pub(crate) fn new(manager: NodeId, link: LinkId, attempt: Attempt, units: Units) -> Self {
         Self {
             manager,
+            given_to: None,
             link,
             attempt,
             units,

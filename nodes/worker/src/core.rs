@@ -217,7 +217,7 @@ impl WorkerCore {
                 return;
             }
         };
-        let Some(manager) = self.links.get(&link).map(|link| link.node) else { return };
+        let Some(manager) = self.links.get(&link).map(|link| (link.node, link.boot)) else { return };
         let from = (manager, link, correlation);
         let share = Share::new(key, plan, dispatch, from, self.config.identity.shards);
         match share {

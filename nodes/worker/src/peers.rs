@@ -34,12 +34,12 @@ impl WorkerCore {
             self.dialer.go(self.now, effects);
             return;
         }
-        let node = peer.hello.node;
+        let giver = (peer.hello.node, peer.hello.boot);
         self.links.insert(link, PeerLink::new(&self.config.identity, &peer.hello));
         let registration = self.config.identity.worker_registration(self.config.capacity_vus);
         effects.send(link, Head::request(REGISTER), &registration);
-        // What ended meanwhile is told again; the manager ignores what it has.
-        for share in self.shares.values_mut().filter(|share| share.manager == node) {
+        // What ended meanwhile is told again; the manager ignores what it has. One that started anew asks for nothing.
+        for share in self.shares.values_mut().filter(|share| share.manager == giver) {
             (share.link, share.orphaned_since) = (link, None);
             if share.is_over() {
                 share.send_final(self.config.identity.node, link, effects);

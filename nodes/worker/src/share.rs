@@ -51,8 +51,8 @@ pub(crate) struct ShardPart {
 pub(crate) struct Share {
     pub(crate) key: ShareKey,
     pub(crate) plan: Arc<Plan>,
-    /// Who gave it, over which link, and since when that is gone.
-    pub(crate) manager: NodeId,
+    /// Which start of whom gave it, over which link, and since when that is gone.
+    pub(crate) manager: (NodeId, u64),
     pub(crate) link: LinkId,
     pub(crate) orphaned_since: Option<Instant>,
     pub(crate) correlation: u32,
@@ -84,7 +84,7 @@ impl Share {
         key: ShareKey,
         plan: Arc<Plan>,
         dispatch: &ArchivedWorkflowDispatch,
-        (manager, link, correlation): (NodeId, LinkId, u32),
+        (manager, link, correlation): ((NodeId, u64), LinkId, u32),
         shards: u16,
     ) -> Result<Self, String> {
         let index = usize::try_from(key.workflow.0).unwrap_or(usize::MAX);
