@@ -13,7 +13,7 @@ use glommio::timer::Timer;
 /// Never wait for longer: a readiness wait was seen to be lost.
 const WAIT_MAX: Duration = Duration::from_millis(5);
 /// While nothing was sent and nothing is due: only an order can come then, and that wakes by itself.
-const IDLE_MAX: Duration = Duration::from_millis(50);
+const IDLE_MAX: Duration = Duration::from_millis(250);
 /// A wait of no length would not yield.
 const WAIT_MIN: Duration = Duration::from_micros(1);
 

@@ -21,7 +21,7 @@ use crate::stop::{Notice, Stop, StopReason};
 /// Between two looks at the hearts.
 const LOOK: Duration = Duration::from_millis(250);
 /// Between two beats.
-const BEAT: Duration = Duration::from_millis(100);
+const BEAT: Duration = Duration::from_millis(250);
 /// Looks without a beat until a shard counts as standing still: one second.
 const STILL: u64 = 4;
 /// Looks without a beat until the node gives a shard up: thirty seconds.
