@@ -393,6 +393,7 @@ impl Core for ClientCore {
                     self.on_unreachable(&error.to_string(), effects);
                 }
             }
+            Event::Datagram { .. } => {}
             Event::Timer => {
                 if self.again_at.is_some_and(|at| at <= now) {
                     self.again_at = None;

@@ -349,6 +349,7 @@ impl Core for GateCore {
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
             Event::LinkDown { link, .. } => self.on_link_down(link, effects),
             Event::DialFailed { dial, error } => self.dialer.on_failed(now, dial, &error),
+            Event::Datagram { .. } => {}
             Event::Timer => self.on_timer(effects),
         }
     }

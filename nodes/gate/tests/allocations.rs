@@ -118,7 +118,8 @@ impl Driven {
                 match effect {
                     Effect::Send { range, .. } => kinds.push(sent(self.effects.frame(range)).kind().unwrap()),
                     Effect::Command(Command::Propose(entry)) => proposed.push(entry),
-                    Effect::Dial { .. }
+                    Effect::Datagram { .. }
+                    | Effect::Dial { .. }
                     | Effect::Close { .. }
                     | Effect::Refused { .. }
                     | Effect::Command(_) => {}
@@ -139,7 +140,11 @@ impl Driven {
     fn answers(&self) -> Vec<(LinkId, RawFrame<'_>)> {
         let frames = self.effects.list().iter().filter_map(|effect| match effect {
             Effect::Send { link, range } => Some((*link, sent(self.effects.frame(range.clone())))),
-            Effect::Dial { .. } | Effect::Close { .. } | Effect::Refused { .. } | Effect::Command(_) => None,
+            Effect::Datagram { .. }
+            | Effect::Dial { .. }
+            | Effect::Close { .. }
+            | Effect::Refused { .. }
+            | Effect::Command(_) => None,
         });
         frames.collect()
     }

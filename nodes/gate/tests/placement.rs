@@ -62,7 +62,8 @@ impl Driven {
                 match effect {
                     Effect::Send { link, range } => self.sent.push((link, effects.frame(range).to_vec())),
                     Effect::Command(Command::Propose(entry)) => next.push(self.ledger.commit(entry)),
-                    Effect::Dial { .. }
+                    Effect::Datagram { .. }
+                    | Effect::Dial { .. }
                     | Effect::Close { .. }
                     | Effect::Refused { .. }
                     | Effect::Command(_) => {}

@@ -51,6 +51,7 @@ impl Driven {
                 Effect::Send { link: GATE, range } => self.up.push(effects.frame(range).to_vec()),
                 Effect::Command(Command::Propose(entry)) => proposed.push(entry),
                 Effect::Send { .. }
+                | Effect::Datagram { .. }
                 | Effect::Dial { .. }
                 | Effect::Close { .. }
                 | Effect::Refused { .. }

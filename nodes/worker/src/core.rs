@@ -385,6 +385,7 @@ impl Core for WorkerCore {
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
             Event::LinkDown { link, .. } => self.on_link_down(link),
             Event::DialFailed { dial, error } => self.dialer.on_failed(now, dial, &error),
+            Event::Datagram { .. } => {}
             Event::Timer => {
                 if self.next_beat <= now {
                     self.next_beat = now + BEAT;

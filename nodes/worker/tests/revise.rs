@@ -120,7 +120,7 @@ impl Worker {
                     self.handle(Event::Local(Local::Resolved { key, result }));
                 }
                 Effect::Dial { dial, .. } => self.dialled = Some(dial),
-                Effect::Close { .. } | Effect::Refused { .. } => {}
+                Effect::Datagram { .. } | Effect::Close { .. } | Effect::Refused { .. } => {}
                 Effect::Command(Command::Drained | Command::Refused(_)) => {}
             }
         }

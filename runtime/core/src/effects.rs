@@ -11,13 +11,15 @@ use hyperscale_codec::{
     AdmitError, Encode, EncodeError, Encoder, ErrorCode, Flags, Head, HeadPatch, RawFrame,
 };
 
-use crate::{DialId, LinkId};
+use crate::{DatagramPort, DialId, LinkId};
 
 /// One thing to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect<C> {
     /// Queue the frame [`Effects::frame`] shows at this range.
     Send { link: LinkId, range: Range<usize> },
+    /// Send the bytes that [`Effects::frame`] shows at this range as one datagram; it may be lost.
+    Datagram { port: DatagramPort, to: SocketAddr, range: Range<usize> },
     /// Connect; ends in `LinkUp` or `DialFailed`.
     Dial { dial: DialId, addr: SocketAddr },
     /// A frame of `kind` was refused; the driver counts it, and ends a link that sends too many such.
@@ -56,6 +58,13 @@ impl<C> Effects<C> {
                 self.failed = Some(error);
             }
         }
+    }
+
+    /// Sends one datagram.
+    pub fn datagram(&mut self, port: DatagramPort, to: SocketAddr, bytes: &[u8]) {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        self.list.push(Effect::Datagram { port, to, range: start..self.arena.len() });
     }
 
     /// Passes a whole frame on as it came.

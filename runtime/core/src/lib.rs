@@ -13,7 +13,7 @@ mod serve;
 mod time;
 
 pub use effects::{Effect, Effects};
-pub use link::{DialError, DialId, Event, LinkDown, LinkId, Peer};
+pub use link::{DatagramPort, DialError, DialId, Event, LinkDown, LinkId, Peer};
 pub use load::{Closed, ConnError, ConnId, LoadHandler, LoadIo};
 pub use serve::{ServeHandler, ServeIo};
 pub use time::{Instant, WallClock};

@@ -51,6 +51,15 @@ pub enum DialError {
     Handshake { addr: SocketAddr, reason: String },
 }
 
+/// Which of a node's ports for datagrams.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DatagramPort {
+    /// Membership: probes and gossip.
+    Membership,
+    /// Health probes that pass by everything else; read before it.
+    Health,
+}
+
 /// What happens to a core.
 #[derive(Debug)]
 pub enum Event<'a, L> {
@@ -63,6 +72,8 @@ pub enum Event<'a, L> {
     LinkDown { link: LinkId, why: LinkDown },
     /// A dial came to nothing.
     DialFailed { dial: DialId, error: DialError },
+    /// A datagram arrived; nothing of it is checked, its sender's address neither.
+    Datagram { port: DatagramPort, from: SocketAddr, bytes: &'a [u8] },
     /// The deadline passed.
     Timer,
     /// The driver or another shard says something.

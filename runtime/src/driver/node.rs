@@ -275,6 +275,7 @@ impl<C: Core> Node<C> {
                     self.chain.extend(failed);
                 }
                 Effect::Refused { link, kind, code } => self.refused(now, link, kind, code),
+                Effect::Datagram { .. } => {}
                 Effect::Dial { dial, addr } => (self.dial)(dial, addr),
                 // Down for the core from here on; what is queued goes out behind its back.
                 Effect::Close { link } => self.chain.push_back(Posted::LinkDown(link, LinkDown::Local)),

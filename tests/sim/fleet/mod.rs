@@ -218,6 +218,7 @@ impl Fleet {
                 }
                 Wish::Close(link) => closed.push(link),
                 Wish::Refused(_) => {}
+                Wish::Datagram(port, to, bytes) => self.network.datagram(at, port, to, bytes),
                 Wish::Asked(wish) => asked.push(wish),
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hyperscale_core::{DialError, DialId, Instant, LinkDown, LinkId};
+use hyperscale_core::{DatagramPort, DialError, DialId, Instant, LinkDown, LinkId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -108,6 +108,9 @@ impl Network {
             self.post(peer, Mail::Frame { link: other, bytes });
         }
     }
+
+    /// Datagrams are not carried yet.
+    pub(crate) fn datagram(&mut self, _from: Place, _port: DatagramPort, _to: SocketAddr, _bytes: Vec<u8>) {}
 
     fn join(&mut self, a: Place, b: Place, within: bool) -> (LinkId, LinkId) {
         let (one, two) = (LinkId(self.next_link), LinkId(self.next_link + 1));

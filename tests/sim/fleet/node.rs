@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use hyperscale_client::{ClientCore, Notice};
 use hyperscale_codec::{ErrorCode, Hello, ProtocolVersion, RawFrame, Role, ShardId, Verdict};
-use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkId};
+use hyperscale_core::{Core, DatagramPort, DialId, Effect, Effects, Event, Instant, LinkId};
 use hyperscale_fleet::Identity;
 use hyperscale_gate::GateCore;
 use hyperscale_ledger::MemoryLedger;
@@ -43,6 +43,7 @@ pub(crate) enum Asked {
 #[derive(Debug)]
 pub(crate) enum Wish {
     Send(LinkId, Vec<u8>),
+    Datagram(DatagramPort, SocketAddr, Vec<u8>),
     Dial(DialId, SocketAddr),
     Close(LinkId),
     /// A frame was refused; its driver counts it.
@@ -81,6 +82,7 @@ fn typed<L>(bare: Bare<'_>) -> Event<'_, L> {
         Event::LinkDown { link, why } => Event::LinkDown { link, why },
         Event::LinkUp { link, peer, dial } => Event::LinkUp { link, peer, dial },
         Event::DialFailed { dial, error } => Event::DialFailed { dial, error },
+        Event::Datagram { port, from, bytes } => Event::Datagram { port, from, bytes },
         Event::Timer => Event::Timer,
         Event::Local(never) => match never {},
     }
@@ -98,6 +100,7 @@ pub(crate) fn wishes<C: Core>(
     assert_eq!(effects.take_failure(), None);
     let wish = |effect| match effect {
         Effect::Send { link, range } => Wish::Send(link, effects.frame(range).to_vec()),
+        Effect::Datagram { port, to, range } => Wish::Datagram(port, to, effects.frame(range).to_vec()),
         Effect::Dial { dial, addr } => Wish::Dial(dial, addr),
         Effect::Close { link } => Wish::Close(link),
         Effect::Command(command) => Wish::Asked(asked(command)),

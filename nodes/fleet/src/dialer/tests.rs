@@ -39,6 +39,7 @@ fn go(dialer: &mut Dialer, now: Instant) -> Vec<(DialId, u16)> {
     let dials = effects.list().iter().map(|effect| match effect {
         Effect::Dial { dial, addr } => (*dial, addr.port()),
         other @ (Effect::Send { .. }
+        | Effect::Datagram { .. }
         | Effect::Close { .. }
         | Effect::Refused { .. }
         | Effect::Command(())) => panic!("{other:?}"),
