@@ -258,6 +258,7 @@ kinds! {
     WorkerHeartbeat       = 0x0002, Critical, WORKER,                 4 * KIB,  [80], next 88 + Archived<u64>;
     ManagerHeartbeat      = 0x0003, Critical, MANAGER,                4 * KIB,  [91], next 99 + Archived<u64>;
     GateHeartbeat         = 0x0004, Critical, GATE,                   4 * KIB,  [81], next 89 + Archived<u64>;
+    PushPull              = 0x0005, Critical, GATE | MANAGER | WORKER, MIB,     [16];
     JobCancelRequest      = 0x0010, Critical, CLIENT | GATE,          4 * KIB,  [56], next 65 + Archived<Option<String>>;
     JobCancelResponse     = 0x0011, Critical, GATE | MANAGER,         64 * KIB, [38];
     WorkflowCancelRequest = 0x0012, Critical, MANAGER,                4 * KIB,  [40];
@@ -298,6 +299,8 @@ kinds! {
     RegisterCallbackResponse = 0x8013, Normal, GATE | MANAGER,        4 * KIB,  [66];
     NodesRequest          = 0x8014, Normal,   CLIENT | GATE,          4 * KIB,  [12];
     NodesResponse         = 0x8015, Normal,   GATE | MANAGER,         MIB,      [24];
+    NodeWhyRequest        = 0x8016, Normal,   CLIENT | GATE,          4 * KIB,  [8];
+    NodeWhyResponse       = 0x8017, Normal,   GATE | MANAGER,         256 * KIB, [16];
     StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62], next 66 + Archived<u32>;
     StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;

@@ -2,10 +2,12 @@
 
 pub mod job;
 pub mod member;
+pub mod membership;
 pub mod state;
 pub mod stats;
 
 pub use job::*;
 pub use member::*;
+pub use membership::*;
 pub use state::*;
 pub use stats::*;

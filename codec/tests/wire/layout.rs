@@ -69,6 +69,11 @@ layout! {
     RegisterCallbackResponse { job, success, owner_addr, state, requests, errors, elapsed_ms, seq, error }
     NodesRequest { cursor, limit }
     NodesResponse { nodes, next, missing }
+    NodeVerdict { observer, node, role, datacenter, decision, signals }
+    NodeSignal { name, value, ok }
+    NodeWhyRequest { name }
+    NodeWhyResponse { verdicts, missing }
+    PushPull { group, list }
     JobCancelRequest { job_id, requester_id, timestamp, fence_token, reason, #[cfg(feature = "next-minor")] origin }
     JobCancelResponse { job_id, success, cancelled_workflow_count, error, state, per_dc }
     WorkflowCancelRequest { job_id, workflow_id, attempt, revision, dc_token, cut_after_ms }

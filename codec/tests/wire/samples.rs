@@ -380,6 +380,7 @@ fn each_heartbeat(visitor: &mut impl Visitor) {
         #[cfg(feature = "next-minor")]
         uptime_ms: appended(86_400_002),
     });
+    visitor.visit(&PushPull { group: 0x0123_4567_89ab_cdef, list: vec![1, 0, 255, 7] });
 }
 
 fn each_question(visitor: &mut impl Visitor) {
@@ -441,6 +442,22 @@ fn each_question(visitor: &mut impl Visitor) {
             clock_error_us: 90,
         }],
         next: "3/worker-8".into(),
+        missing: vec!["manager-2".into()],
+    });
+    visitor.visit(&NodeWhyRequest { name: "worker-8".into() });
+    visitor.visit(&NodeWhyResponse {
+        verdicts: vec![NodeVerdict {
+            observer: "manager-1".into(),
+            node: NODE,
+            role: 3,
+            datacenter: "dc-1".into(),
+            decision: "investigate".into(),
+            signals: vec![NodeSignal {
+                name: "progress".into(),
+                value: "slow: 0.4 of what was expected".into(),
+                ok: false,
+            }],
+        }],
         missing: vec!["manager-2".into()],
     });
 }

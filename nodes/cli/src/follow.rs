@@ -77,6 +77,7 @@ pub(crate) fn follow(hear: &mpsc::Receiver<Told>, shown: Shown, outputs: &mut Ou
                 Notice::Accepted { .. }
                 | Notice::Cancelled { .. }
                 | Notice::Nodes { .. }
+                | Notice::Why { .. }
                 | Notice::Reconnecting { .. },
             )) => {}
             Ok(Told::Interrupted) if shown.interrupt_ends_job => {

@@ -1,7 +1,8 @@
 //! One question to the fleet, one answer.
 
 use hyperscale_codec::messages::{
-    JobCancelRequest, JobStatusRequest, NodeEntry, NodesRequest, NodesResponse,
+    JobCancelRequest, JobStatusRequest, NodeEntry, NodeWhyRequest, NodeWhyResponse, NodesRequest,
+    NodesResponse,
 };
 use hyperscale_codec::{Head, JobId};
 use hyperscale_core::LinkId;
@@ -20,6 +21,8 @@ pub enum Question {
         /// Rows that came so far; empty at first.
         so_far: Vec<NodeEntry>,
     },
+    /// Why is the node of this name judged as it is?
+    Why { name: String },
 }
 
 impl Question {
@@ -40,6 +43,9 @@ impl Question {
                 };
                 effects.send(link, Head::request(CANCEL).job(*job), &request);
             }
+            Self::Why { name } => {
+                effects.send(link, Head::request(QUESTION), &NodeWhyRequest { name: name.clone() });
+            }
             // From the start: what came before a lost connection may have changed.
             Self::Nodes { .. } => effects.send(link, Head::request(QUESTION), &first_page()),
         }
@@ -51,6 +57,15 @@ fn first_page() -> NodesRequest {
 }
 
 impl ClientCore {
+    pub(crate) fn on_verdicts(&mut self, answer: NodeWhyResponse, effects: &mut ClientEffects) {
+        if !matches!(self.goal, Goal::Answer(Question::Why { .. })) {
+            return;
+        }
+        self.goal = Goal::Done;
+        let NodeWhyResponse { verdicts, missing } = answer;
+        self.notify(effects, Notice::Why { verdicts, missing });
+    }
+
     pub(crate) fn on_nodes(&mut self, link: LinkId, page: NodesResponse, effects: &mut ClientEffects) {
         let Goal::Answer(Question::Nodes { so_far }) = &mut self.goal else { return };
         so_far.extend(page.nodes);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ErrorReply, Goodbye, JobAck, JobCancelRequest, JobCancelResponse, JobFinalResult, JobFinalResultAck,
-    JobStatusPush, JobStatusResponse, JobSubmit, NodeEntry, NodesResponse, RegisterCallbackResponse,
+    JobStatusPush, JobStatusResponse, JobSubmit, NodeEntry, NodeVerdict, NodeWhyResponse, NodesResponse,
+    RegisterCallbackResponse,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Features, Head, JobId, Kind, RawFrame, to_owned};
 use hyperscale_core::{Core, DialId, Effects, Event, Instant, LinkId, WallClock};
@@ -56,6 +57,8 @@ pub enum Notice {
     Status(Box<JobStatusResponse>),
     /// Who is in the fleet; workers of the managers in `missing` are not listed.
     Nodes { nodes: Vec<NodeEntry>, missing: Vec<String> },
+    /// How a node is judged, and by which signals; managers in `missing` did not answer.
+    Why { verdicts: Vec<NodeVerdict>, missing: Vec<String> },
     /// The connection is lost; others are tried.
     Reconnecting { why: String },
     /// It could not be done, or the job was lost sight of.
@@ -240,6 +243,10 @@ impl ClientCore {
                 let page = to_owned::<NodesResponse>(frame.decode::<NodesResponse>(scratch)?)?;
                 self.on_nodes(link, page, effects);
             }
+            Kind::NodeWhyResponse => {
+                let answer = frame.decode::<NodeWhyResponse>(scratch)?;
+                self.on_verdicts(to_owned::<NodeWhyResponse>(answer)?, effects);
+            }
             Kind::ErrorReply => {
                 let reply = to_owned::<ErrorReply>(frame.decode::<ErrorReply>(scratch)?)?;
                 self.on_refused(frame.header.correlation, &reply, effects);
@@ -282,6 +289,8 @@ impl ClientCore {
             | Kind::JobStatusRequest
             | Kind::RegisterCallback
             | Kind::NodesRequest
+            | Kind::NodeWhyRequest
+            | Kind::PushPull
             | Kind::StatsUpdate
             | Kind::StatsAck
             | Kind::StatsSnapshot => {}

@@ -9,6 +9,7 @@ mod identity;
 mod link;
 mod pulse;
 mod row;
+mod verdict;
 
 pub use card::{Card, ROWS_MAX, page};
 pub use clock::{ClockOffset, OffsetFilter};
@@ -16,4 +17,5 @@ pub use dialer::{Dialer, Dialled};
 pub use identity::Identity;
 pub use link::PeerLink;
 pub use pulse::{BEAT, Pulse, beat_ms};
-pub use row::node_row;
+pub use row::{node_row, verdict_row};
+pub use verdict::{own_verdict, signal, verdict};

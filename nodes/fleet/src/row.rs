@@ -1,8 +1,8 @@
 //! From what travels to what people see.
 
-use hyperscale_codec::messages::{NodeEntry, NodeState as WireState};
+use hyperscale_codec::messages::{NodeEntry, NodeState as WireState, NodeVerdict};
 use hyperscale_codec::{NodeId, ProtocolVersion, Role};
-use hyperscale_view::{NodeRow, NodeState, Overload, Progress};
+use hyperscale_view::{NodeRow, NodeState, Overload, Progress, SignalRow, VerdictRow};
 
 /// A node as tables and JSON show it.
 #[must_use]
@@ -41,6 +41,24 @@ pub fn node_row(entry: &NodeEntry) -> NodeRow {
         clock_error_ms: entry
             .clock_known
             .then(|| milliseconds(i64::try_from(entry.clock_error_us).unwrap_or(i64::MAX))),
+    }
+}
+
+/// A judgement as people and JSON see it.
+#[must_use]
+pub fn verdict_row(verdict: &NodeVerdict) -> VerdictRow {
+    let signal = |signal: &hyperscale_codec::messages::NodeSignal| SignalRow {
+        name: signal.name.clone(),
+        value: signal.value.clone(),
+        ok: signal.ok,
+    };
+    VerdictRow {
+        observer: verdict.observer.clone(),
+        role: Role::from_wire(verdict.role).map_or("unknown", Role::as_str).to_owned(),
+        datacenter: verdict.datacenter.clone(),
+        node_id: NodeId::from_bytes(verdict.node).to_string(),
+        decision: verdict.decision.clone(),
+        signals: verdict.signals.iter().map(signal).collect(),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     DcFinalResult, ErrorReply, GateHeartbeat, GatePeerRegistration, GatePeerRegistrationResponse, Goodbye,
     JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobProgress, JobStatusRequest, JobSubmit,
-    ManagerHeartbeat, ManagerPeerRegistration, NodesRequest, NodesResponse, RegisterCallback, StatsAck,
-    StatsFinal, StatsSnapshot, StatsUpdate,
+    ManagerHeartbeat, ManagerPeerRegistration, NodeWhyRequest, NodeWhyResponse, NodesRequest, NodesResponse,
+    RegisterCallback, StatsAck, StatsFinal, StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
@@ -185,6 +185,13 @@ impl GateCore {
                 let number = frame.header.correlation;
                 self.on_workers(link, number, frame.decode::<NodesResponse>(scratch)?, effects);
             }
+            Kind::NodeWhyRequest => {
+                self.on_why(link, &frame, frame.decode::<NodeWhyRequest>(scratch)?, effects);
+            }
+            Kind::NodeWhyResponse => {
+                let number = frame.header.correlation;
+                self.on_verdicts(link, number, frame.decode::<NodeWhyResponse>(scratch)?, effects);
+            }
             Kind::GatePeerRegistration => {
                 self.on_gate(link, &frame, frame.decode::<GatePeerRegistration>(scratch)?, effects);
             }
@@ -227,7 +234,7 @@ impl GateCore {
             Kind::DcFinalResult => {
                 self.on_dc_final(link, &frame, frame.decode::<DcFinalResult>(scratch)?, effects);
             }
-            Kind::ErrorReply => {}
+            Kind::ErrorReply => self.on_question_refused(link, frame.header.correlation, effects),
             // Kinds whose senders never talk to a gate about anything it does.
             Kind::JobCancelResponse
             | Kind::WorkflowCancelRequest
@@ -252,6 +259,7 @@ impl GateCore {
             | Kind::JobStatusPush
             | Kind::StatsAck
             | Kind::WorkerHeartbeat
+            | Kind::PushPull
             | Kind::JobStatusResponse
             | Kind::RegisterCallbackResponse => {
                 let text = format!("{} is nothing a gate takes", kind.name());

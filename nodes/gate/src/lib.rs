@@ -17,5 +17,6 @@ mod stats;
 mod status;
 mod submit;
 mod view;
+mod why;
 
 pub use core::{Command, GateConfig, GateCore, Local};

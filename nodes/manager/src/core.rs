@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     DcFinalResultAck, ErrorReply, GateHeartbeat, Goodbye, JobCancelRequest, JobDispatch, ManagerHeartbeat,
-    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodesRequest, ShareRevisionAck, StatsAck,
-    StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration,
+    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodeWhyRequest, NodesRequest, ShareRevisionAck,
+    StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration,
     WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, JobId, Kind, NodeId, RawFrame, ShardId};
@@ -171,6 +171,9 @@ impl ManagerCore {
                 let answer = frame.decode::<ManagerPeerRegistrationResponse>(scratch)?;
                 self.on_registered(link, answer, effects);
             }
+            Kind::NodeWhyRequest => {
+                self.on_why(link, &frame, frame.decode::<NodeWhyRequest>(scratch)?, effects);
+            }
             Kind::NodesRequest => {
                 self.on_nodes(link, &frame, frame.decode::<NodesRequest>(scratch)?, effects);
             }
@@ -233,6 +236,8 @@ impl ManagerCore {
             | Kind::GatePeerRegistration
             | Kind::GatePeerRegistrationResponse
             | Kind::NodesResponse
+            | Kind::NodeWhyResponse
+            | Kind::PushPull
             | Kind::JobStatusRequest
             | Kind::JobStatusResponse
             | Kind::RegisterCallback

@@ -15,6 +15,7 @@ mod revise;
 mod stats;
 mod takeover;
 mod view;
+mod why;
 mod workflows;
 
 pub use core::{Command, Local, ManagerConfig, ManagerCore};

@@ -54,4 +54,5 @@ pub use load::{Loaded, PlanText, ReadFile, load};
 pub use model::*;
 pub use parse::parse;
 pub use stage::{Stages, parse_stages};
+pub use suggest::nearest;
 pub use url::{UrlError, parse_url};

@@ -7,7 +7,8 @@ const NAME_CHARS_MAX: usize = 32;
 const KNOWN_MAX: usize = 256;
 
 /// The nearest of `known` to `name`: at most one edit in three characters, and at most three.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted: Vec<char> = name.chars().take(NAME_CHARS_MAX.saturating_add(1)).collect();
     if wanted.len() > NAME_CHARS_MAX {
         return None;

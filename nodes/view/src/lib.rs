@@ -11,9 +11,11 @@ mod node_row;
 mod prometheus;
 mod shard_view;
 mod table;
+mod verdict;
 
 pub use gauge::{Gauge, Kind};
 pub use job_row::{JobRow, JobState, Jobs, jobs_table};
 pub use node_row::{NodeRow, NodeState, Nodes, Overload, Progress, nodes_table};
 pub use prometheus::{CONTENT_TYPE, exposition};
 pub use shard_view::{Checked, NodeView, Reason, ShardView};
+pub use verdict::{SignalRow, VerdictRow, Why, verdicts_text};

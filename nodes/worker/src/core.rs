@@ -172,6 +172,9 @@ impl WorkerCore {
             | Kind::GatePeerRegistrationResponse
             | Kind::NodesRequest
             | Kind::NodesResponse
+            | Kind::NodeWhyRequest
+            | Kind::NodeWhyResponse
+            | Kind::PushPull
             | Kind::JobStatusRequest
             | Kind::JobStatusResponse
             | Kind::RegisterCallback

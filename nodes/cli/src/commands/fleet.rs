@@ -8,9 +8,9 @@ use clap::Args;
 use hyperscale_client::{Local, Notice, Question};
 use hyperscale_codec::messages::{JobState, JobStatusResponse, JobSubmit, NodeEntry};
 use hyperscale_codec::{ErrorCode, JobId};
-use hyperscale_fleet::node_row;
+use hyperscale_fleet::{node_row, verdict_row};
 use hyperscale_runtime::entropy;
-use hyperscale_view::{Nodes, nodes_table};
+use hyperscale_view::{Nodes, Why, nodes_table, verdicts_text};
 use serde_json::json;
 
 use crate::commands::plan_file;
@@ -83,6 +83,9 @@ pub(crate) struct OneJob {
 pub(crate) struct ListNodes {
     #[command(flatten)]
     pub(crate) fleet: FleetFlags,
+    /// Explain one node instead: who judges it how, and by which signals
+    #[arg(long, value_name = "NAME")]
+    pub(crate) why: Option<String>,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -208,6 +211,9 @@ pub(crate) fn cancel(args: &OneJob) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) fn nodes(args: &ListNodes) -> Result<ExitCode, Failure> {
+    if let Some(name) = &args.why {
+        return why(args, name);
+    }
     let (nodes, missing) = list(&args.fleet)?;
     let rows: Vec<_> = nodes.iter().map(node_row).collect();
     if args.json {
@@ -218,6 +224,29 @@ pub(crate) fn nodes(args: &ListNodes) -> Result<ExitCode, Failure> {
     }
     for manager in missing {
         note(&format!("manager {manager} did not answer in time; workers that only it knows are not listed"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why a node is judged as it is, by everybody who does.
+fn why(args: &ListNodes, name: &str) -> Result<ExitCode, Failure> {
+    let answer = ask(&args.fleet, Question::Why { name: name.to_owned() })?;
+    let Notice::Why { verdicts, missing } = answer else { return Err(unexpected(&answer)) };
+    let rows: Vec<_> = verdicts.iter().map(verdict_row).collect();
+    for manager in &missing {
+        note(&format!("manager {manager} did not answer in time; what it says of {name} is missing"));
+    }
+    if rows.is_empty() {
+        let known: Vec<String> = list(&args.fleet)?.0.into_iter().map(|node| node.name).collect();
+        let near = hyperscale_plan::nearest(name, known.iter().map(String::as_str));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+        return Err(Failure::could_not_run(format!("nobody in the fleet knows a node {name:?}{hint}")));
+    }
+    if args.json {
+        let text = serde_json::to_string(&Why { node: name, verdicts: &rows });
+        say(&text.map_err(Failure::could_not_run)?);
+    } else {
+        say(verdicts_text(name, &rows).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }
