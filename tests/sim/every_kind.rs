@@ -71,13 +71,20 @@ impl Visitor for Skewed {
     }
 }
 
+fn kind_of(bytes: &[u8]) -> Option<Kind> {
+    RawFrame::read(bytes, &Limits::default()).unwrap().kind()
+}
+
 fn compare(did: &Wish, does: &Wish, (bytes, longer): (&[u8], &[u8]), context: &str) {
     let broken = [ErrorCode::Malformed, ErrorCode::UnsupportedExtension];
     if let Wish::Refused(code) = does {
         assert!(!broken.contains(code), "{context}: {code:?}");
     }
     match (did, does) {
-        (Wish::Send(to, one), Wish::Send(same, other)) if one[HEADER_LEN..] == bytes[HEADER_LEN..] => {
+        // A question that a gate asks its managers in its own words has the same bytes.
+        (Wish::Send(to, one), Wish::Send(same, other))
+            if one[HEADER_LEN..] == bytes[HEADER_LEN..] && kind_of(one) != Some(Kind::NodeWhyRequest) =>
+        {
             assert_eq!(to, same);
             assert_eq!(other[HEADER_LEN..], longer[HEADER_LEN..], "{context}: passed on as it came");
         }

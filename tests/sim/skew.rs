@@ -195,7 +195,7 @@ fn an_old_worker_goes_when_a_second_gate_comes() {
     let summary = summary(&fleet);
     assert_eq!((summary.status.as_str(), summary.totals.requests >= 3_000), ("completed", true));
     let view = fleet.manager_core("manager-0").view(hyperscale_core::Instant(0));
-    assert_eq!(view.nodes.iter().filter(|node| node.role == "worker").count(), 1);
+    assert_eq!(view.nodes.iter().filter(|node| node.role == "worker" && node.accepting).count(), 1);
     fleet.cut("worker-1", "manager-0", Duration::ZERO);
     let client = fleet.add(Role::Client, "");
     fleet.want(&client, Wanted::Ask(hyperscale_client::Question::Nodes { so_far: Vec::new() }));

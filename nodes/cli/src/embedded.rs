@@ -10,7 +10,7 @@ use hyperscale_client::{ClientConfig, Local};
 use hyperscale_codec::messages::JobSubmit;
 use hyperscale_codec::{NodeId, Role};
 use hyperscale_core::WallClock;
-use hyperscale_fleet::Identity;
+use hyperscale_fleet::{Identity, SwimConfig};
 use hyperscale_runtime::load_socket::LoadOptions;
 use hyperscale_runtime::signals::{Signal, Signals};
 use hyperscale_runtime::tcp::{BoundListener, bind};
@@ -133,6 +133,7 @@ impl Fleet {
             dispatch_wait: Duration::from_secs(30),
             manager_wait: Duration::from_secs(10),
             limits: limits(),
+            swim: SwimConfig::lan(),
         };
         let gate = hyperscale_gate_driver::start(shard, &gate, ends_of_gate, seed()?, None, {
             let refused = refused("gate");
@@ -156,6 +157,7 @@ impl Fleet {
             wall,
             gate_wait: Duration::from_secs(10),
             limits: limits(),
+            swim: SwimConfig::lan(),
         };
         let manager = hyperscale_manager_driver::start(shard, &manager, listener, seed()?, None, {
             let refused = refused("manager");
@@ -177,6 +179,7 @@ impl Fleet {
             capacity_vus: setup.capacity_vus,
             wall,
             limits: limits(),
+            swim: SwimConfig::lan(),
         };
         let mail = ends.core.take().ok_or("the worker started twice")?;
         let worker = hyperscale_worker_driver::start_core(shard, &worker, None, seed()?, mail, {

@@ -6,8 +6,9 @@ use hyperscale_codec::messages::{
 };
 use hyperscale_codec::{ErrorCode, Features, NodeId, ProtocolVersion, Role};
 use hyperscale_core::Instant;
+use hyperscale_swim::MemberView;
 
-use crate::{Identity, Pulse};
+use crate::{Identity, Pulse, node_state};
 
 /// Rows of one page at most.
 pub const ROWS_MAX: usize = 1_000;
@@ -133,11 +134,14 @@ impl Card {
         )
     }
 
-    /// As people see it at `now`. `pulse`: of a link to it, if there is one.
+    /// As people see it at `now`. `pulse`: of a link to it, if there is one; `member`: what the membership says.
     #[must_use]
-    pub fn row(&self, now: Instant, pulse: Option<&Pulse>) -> NodeEntry {
+    pub fn row(&self, now: Instant, pulse: Option<&Pulse>, member: Option<MemberView>) -> NodeEntry {
         let clock = pulse.and_then(Pulse::clock);
-        let state = if self.accepting { NodeState::Alive } else { NodeState::Draining };
+        let state = member.map_or(NodeState::Alive, |member| node_state(member.state));
+        let draining = state == NodeState::Alive && !self.accepting;
+        let state = if draining { NodeState::Draining } else { state };
+        let since = member.map_or(self.since, |member| member.since.max(self.since));
         NodeEntry {
             node: self.node.to_bytes(),
             role: self.role as u8,
@@ -152,7 +156,7 @@ impl Card {
             accepting: self.accepting,
             overload_state: pulse.map_or(0, Pulse::overload),
             jobs: self.jobs,
-            since_ms: u64::try_from(now.since(self.since).as_millis()).unwrap_or(u64::MAX),
+            since_ms: u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX),
             clock_known: clock.is_some(),
             clock_offset_us: clock.map_or(0, |clock| clock.offset_ns / 1_000),
             clock_error_us: clock
@@ -195,8 +199,10 @@ mod tests {
 
     #[test]
     fn pages_hold_every_node_once_in_order() {
-        let rows =
-            || (0..25_u128).map(|node| card(node % 20, &format!("w-{:02}", node % 20)).row(Instant(5), None));
+        let rows = || {
+            (0..25_u128)
+                .map(|node| card(node % 20, &format!("w-{:02}", node % 20)).row(Instant(5), None, None))
+        };
         let (mut cursor, mut names) = (String::new(), Vec::new());
         loop {
             let (page, next) = page(rows().collect(), &cursor, 7);

@@ -6,6 +6,7 @@ use hyperscale_codec::messages::{
     GatePeerRegistration, HealthPiggyback, ManagerPeerRegistration, WorkerRegistration,
 };
 use hyperscale_codec::{Features, NodeCapabilities, NodeId, ProtocolVersion, Role};
+use hyperscale_swim::MemberCard;
 
 /// A node's name tag. The same on all of its shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub struct Identity {
     /// Where its frame port and its admin port are, once they listen.
     pub addr: Option<SocketAddr>,
     pub admin: Option<SocketAddr>,
+    /// Ports of its membership datagrams and of its out-of-band probes, at the address of its frame port; 0: none.
+    pub swim_port: u16,
+    pub oob_port: u16,
 }
 
 impl Identity {
@@ -46,7 +50,22 @@ impl Identity {
             shards: 1,
             addr: None,
             admin: None,
+            swim_port: 0,
+            oob_port: 0,
         }
+    }
+
+    /// As a member of its groups, if it has a port for datagrams.
+    #[must_use]
+    pub fn member_card(&self) -> Option<MemberCard> {
+        let addr = self.addr.filter(|_| self.swim_port != 0)?;
+        Some(MemberCard {
+            node: self.node,
+            boot: self.boot,
+            addr: SocketAddr::new(addr.ip(), self.swim_port),
+            oob_port: self.oob_port,
+            role: self.role,
+        })
     }
 
     /// What it can do, to be negotiated.

@@ -4,18 +4,23 @@
 
 mod card;
 mod clock;
+mod departed;
 mod dialer;
 mod identity;
 mod link;
+mod membership;
 mod pulse;
 mod row;
 mod verdict;
 
 pub use card::{Card, ROWS_MAX, page};
 pub use clock::{ClockOffset, OffsetFilter};
+pub use departed::Departed;
 pub use dialer::{Dialer, Dialled};
+pub use hyperscale_swim::{MemberState, MemberView, SwimConfig};
 pub use identity::Identity;
 pub use link::PeerLink;
+pub use membership::{Change, GroupKind, Membership, MembershipConfig, node_state};
 pub use pulse::{BEAT, Pulse, beat_ms};
 pub use row::{node_row, verdict_row};
 pub use verdict::{own_verdict, signal, verdict};

@@ -3,8 +3,11 @@
 use hyperscale_codec::messages::{
     ArchivedClockReading, ArchivedGoodbye, ArchivedHealthPiggyback, ClockReading, HealthPiggyback,
 };
-use hyperscale_codec::{Features, Hello, NodeId, Role, ShardId};
-use hyperscale_core::{Instant, WallClock};
+use std::net::SocketAddr;
+
+use hyperscale_codec::{Features, NodeId, Role, ShardId};
+use hyperscale_core::{Instant, Peer, WallClock};
+use hyperscale_swim::MemberCard;
 
 use crate::{Identity, Pulse};
 
@@ -18,6 +21,8 @@ pub struct PeerLink {
     pub shard: ShardId,
     /// Features of both ends.
     pub common: Features,
+    /// As a member of a group, if it is one.
+    pub member: Option<MemberCard>,
     pub pulse: Pulse,
     /// The peer said goodbye in order: its end is no failure.
     pub left: bool,
@@ -26,7 +31,8 @@ pub struct PeerLink {
 impl PeerLink {
     /// A link that just came up.
     #[must_use]
-    pub fn new(own: &Identity, hello: &Hello) -> Self {
+    pub fn new(own: &Identity, peer: &Peer) -> Self {
+        let hello = &peer.hello;
         // Ends that cannot talk have nothing in common; the handshake keeps them apart.
         let both = own.capabilities().negotiate(&hello.capabilities());
         Self {
@@ -35,9 +41,22 @@ impl PeerLink {
             role: hello.role,
             shard: hello.shard,
             common: both.map_or(Features::default(), |both| both.features),
+            member: Self::member_of(peer),
             pulse: Pulse::default(),
             left: false,
         }
+    }
+
+    /// A peer as a member of a group, if it has a port for datagrams.
+    pub(crate) fn member_of(peer: &Peer) -> Option<MemberCard> {
+        let hello = &peer.hello;
+        (hello.swim_port != 0).then(|| MemberCard {
+            node: hello.node,
+            boot: hello.boot,
+            addr: SocketAddr::new(peer.addr.ip(), hello.swim_port),
+            oob_port: hello.oob_port,
+            role: hello.role,
+        })
     }
 
     /// Takes a goodbye in.

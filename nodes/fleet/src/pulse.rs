@@ -51,6 +51,12 @@ impl Pulse {
         self.overload = overload;
     }
 
+    /// How long nothing was heard. Forever, before the first heartbeat.
+    #[must_use]
+    pub fn silent_for(&self, now: Instant) -> Duration {
+        self.heard.map_or(Duration::MAX, |(_, at)| now.since(at))
+    }
+
     /// Whether the peer takes new work; before its first heartbeat it is taken at its registration's word.
     #[must_use]
     pub fn accepting(&self) -> bool {

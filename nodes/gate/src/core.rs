@@ -8,11 +8,13 @@ use hyperscale_codec::messages::{
     DcFinalResult, ErrorReply, GateHeartbeat, GatePeerRegistration, GatePeerRegistrationResponse, Goodbye,
     JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobProgress, JobStatusRequest, JobSubmit,
     ManagerHeartbeat, ManagerPeerRegistration, NodeWhyRequest, NodeWhyResponse, NodesRequest, NodesResponse,
-    RegisterCallback, StatsAck, StatsFinal, StatsSnapshot, StatsUpdate,
+    PushPull, RegisterCallback, StatsAck, StatsFinal, StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
-use hyperscale_fleet::{BEAT, Dialer, Identity, PeerLink};
+use hyperscale_fleet::{
+    BEAT, Change, Departed, Dialer, Identity, MemberView, Membership, MembershipConfig, PeerLink,
+};
 use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
 
@@ -42,6 +44,8 @@ pub struct GateConfig {
     pub dispatch_wait: Duration,
     /// Wait for a manager that lost its connection; then its part of a job ends.
     pub manager_wait: Duration,
+    /// How it is a member of the fleet; only shard 0 has the ports for it.
+    pub membership: MembershipConfig,
 }
 
 /// What the gate's driver tells it.
@@ -53,6 +57,8 @@ pub enum Local {
     Join(Vec<SocketAddr>),
     /// Take no more jobs; [`Command::Drained`] follows when those here have ended.
     Drain,
+    /// What the shard with the datagram ports knows of members.
+    Members(Vec<MemberView>),
 }
 
 /// What the gate asks of its driver.
@@ -64,6 +70,8 @@ pub enum Command {
     Drained,
     /// The fleet does not take this node, and will not: its name is in use, its version too old.
     Refused(String),
+    /// What the node's other shards should know of the members.
+    Members(Vec<MemberView>),
 }
 
 /// Effects of a gate.
@@ -81,11 +89,18 @@ pub struct GateCore {
     pub(crate) managers: BTreeMap<LinkId, Manager>,
     pub(crate) forwards: Forwards,
     pub(crate) rosters: Rosters,
+    pub(crate) membership: Membership,
+    /// Gates and managers that are not linked any more.
+    pub(crate) departed: Departed,
+    pub(crate) changes: Vec<Change>,
     pub(crate) jobs: BTreeMap<JobId, GateJob>,
     pub(crate) now: Instant,
     pub(crate) started: Instant,
     pub(crate) next_beat: Instant,
     pub(crate) draining: bool,
+    /// Goodbye is being said to the members; and was.
+    leaving: bool,
+    drained: bool,
     /// A gate took this one on.
     pub(crate) joined: bool,
     scratch: Vec<u8>,
@@ -107,11 +122,20 @@ impl GateCore {
             managers: BTreeMap::new(),
             forwards: Forwards::default(),
             rosters: Rosters::default(),
+            membership: Membership::new(
+                &crate::membership::member(&config),
+                config.membership.clone(),
+                config.wall.at,
+            ),
+            departed: Departed::default(),
+            changes: Vec::new(),
             jobs: BTreeMap::new(),
             now: Instant::ZERO,
             started: config.wall.at,
             next_beat: Instant::ZERO,
             draining: false,
+            leaving: false,
+            drained: false,
             joined: false,
             scratch: Vec::new(),
             ack: StatsAck::default(),
@@ -234,6 +258,7 @@ impl GateCore {
             Kind::DcFinalResult => {
                 self.on_dc_final(link, &frame, frame.decode::<DcFinalResult>(scratch)?, effects);
             }
+            Kind::PushPull => self.on_push_pull(link, &frame, frame.decode::<PushPull>(scratch)?, effects),
             Kind::ErrorReply => self.on_question_refused(link, frame.header.correlation, effects),
             // Kinds whose senders never talk to a gate about anything it does.
             Kind::JobCancelResponse
@@ -259,7 +284,6 @@ impl GateCore {
             | Kind::JobStatusPush
             | Kind::StatsAck
             | Kind::WorkerHeartbeat
-            | Kind::PushPull
             | Kind::JobStatusResponse
             | Kind::RegisterCallbackResponse => {
                 let text = format!("{} is nothing a gate takes", kind.name());
@@ -293,6 +317,8 @@ impl GateCore {
             self.beat(effects);
         }
         self.dialer.go(now, effects);
+        self.membership.on_timer(now, &self.links, effects);
+        self.tell_if_drained(effects);
         self.jobs.retain(|_, job| job.ended_at.is_none_or(|ended| now.since(ended) < REMEMBER));
     }
 
@@ -303,8 +329,16 @@ impl GateCore {
     }
 
     /// A draining gate is done when its last job is, and somebody was told of each end that wanted to be.
-    pub(crate) fn tell_if_drained(&self, effects: &mut GateEffects) {
-        if self.draining && self.live_jobs() == 0 {
+    pub(crate) fn tell_if_drained(&mut self, effects: &mut GateEffects) {
+        if !self.draining || self.drained || self.live_jobs() > 0 {
+            return;
+        }
+        if !self.leaving {
+            self.leaving = true;
+            self.membership.leave(self.now, &self.links, effects);
+        }
+        if self.membership.left() {
+            self.drained = true;
             effects.command(Command::Drained);
         }
     }
@@ -356,15 +390,24 @@ impl Core for GateCore {
             Event::Local(Local::Drain) => self.on_drain(effects),
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
             Event::LinkDown { link, .. } => self.on_link_down(link, effects),
-            Event::DialFailed { dial, error } => self.dialer.on_failed(now, dial, &error),
-            Event::Datagram { .. } => {}
+            Event::DialFailed { dial, error } => {
+                if !self.membership.on_dial_failed(now, dial, &self.links, effects) {
+                    self.dialer.on_failed(now, dial, &error);
+                }
+            }
+            Event::Local(Local::Members(members)) => self.membership.reflect(members),
+            Event::Datagram { port, from, bytes } => {
+                self.membership.on_datagram(now, (port, from, bytes), &self.links, effects);
+            }
             Event::Timer => self.on_timer(effects),
         }
+        self.follow_members(effects);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let jobs = self.jobs.values().filter_map(|job| job.next_deadline(&self.config)).min();
         let own = [
+            self.membership.next_deadline(),
             self.dialer.next_deadline(),
             self.forwards.next_deadline(),
             self.rosters.next_deadline(),

@@ -11,6 +11,7 @@ mod dispatch;
 mod finish;
 mod forward;
 mod job;
+mod membership;
 mod peers;
 mod roster;
 mod stats;

@@ -48,6 +48,9 @@ impl GateCore {
         effects: &mut GateEffects,
     ) {
         let hello = &peer.hello;
+        if self.membership.on_link_up(self.now, (link, dial, peer), &self.links, effects) {
+            return;
+        }
         if let Some(dial) = dial
             && self.dialer.on_up(self.now, dial, link, peer) == Dialled::Close
         {
@@ -55,7 +58,7 @@ impl GateCore {
             self.dialer.go(self.now, effects);
             return;
         }
-        self.links.insert(link, PeerLink::new(&self.config.identity, hello));
+        self.links.insert(link, PeerLink::new(&self.config.identity, peer));
         if let Some(gate) = self.gates.get_mut(&hello.node) {
             gate.links.insert(link, hello.shard);
         }
@@ -69,7 +72,9 @@ impl GateCore {
         self.jobs.values_mut().for_each(|job| job.forget_link(link));
         self.fail_forwards(link, effects);
         self.forget_roster_link(link, effects);
-        let Some(gone) = self.links.remove(&link) else { return };
+        let gone = self.links.remove(&link);
+        self.membership.on_link_down(self.now, (link, gone.as_ref()), &self.links, effects);
+        let Some(gone) = gone else { return };
         if let Some(gate) = self.gates.get_mut(&gone.node) {
             gate.links.remove(&link);
             if gate.links.is_empty() {
@@ -78,6 +83,7 @@ impl GateCore {
                     true => tracing::info!(gate = name, "a gate has left"),
                     false => tracing::warn!(gate = name, "a gate is gone; its jobs end with it"),
                 }
+                self.departed.keep(self.now, gate.card.clone(), gone.left);
                 self.gates.remove(&gone.node);
                 self.ring.remove_node(gone.node);
             }
@@ -88,7 +94,9 @@ impl GateCore {
                 true => tracing::info!(manager = name, datacenter, "a manager has left"),
                 false => tracing::warn!(manager = name, datacenter, "a manager is gone"),
             }
-            self.on_manager_lost(manager.card.node);
+            let node = manager.card.node;
+            self.departed.keep(self.now, manager.card, gone.left);
+            self.on_manager_lost(node);
         }
     }
 
@@ -136,6 +144,8 @@ impl GateCore {
             return;
         }
         self.dialer.learn(self.now, &card.addr);
+        self.departed.take(card.node);
+        self.membership.meet(self.now, link, &self.links, effects);
         let links =
             self.links.iter().filter(|(_, other)| other.node == card.node && other.role == Role::Gate);
         let links: BTreeMap<LinkId, ShardId> = links.map(|(id, other)| (*id, other.shard)).collect();
@@ -226,6 +236,10 @@ impl GateCore {
             tracing::info!(manager = name, datacenter, addr, %version, "a manager joined");
         }
         let node = card.node;
+        self.departed.take(node);
+        if is_new {
+            self.membership.meet(self.now, link, &self.links, effects);
+        }
         self.managers.retain(|_, other| other.card.node != node);
         self.managers.insert(link, Manager { card, worker_shards: told.worker_shards.to_native() });
         self.on_manager_back(node, link, effects);
@@ -295,8 +309,11 @@ impl GateCore {
                 continue;
             }
             let (health, clock) = link.beat(identity, now, wall, !draining, 0);
+            let health = self.membership.stamp(health);
             let beat = GateHeartbeat { health, clock, is_leader: false, jobs, ..GateHeartbeat::default() };
             effects.send(*id, Head::default(), &beat);
         }
+        let health = self.config.identity.health(0, !self.draining, 0);
+        self.membership.tell(now, health, &self.links, effects);
     }
 }

@@ -219,8 +219,10 @@ impl GateCore {
     pub(crate) fn own_rows(&self, now: Instant) -> Vec<NodeEntry> {
         let own = Card::own(&self.config.identity, self.started, self.live_jobs(), !self.draining);
         let pulse = |link: &LinkId| self.links.get(link).map(|link| &link.pulse);
-        let gates = self.gates.values().map(|gate| gate.card.row(now, gate.links.keys().find_map(pulse)));
-        let managers = self.managers.iter().map(|(link, manager)| manager.card.row(now, pulse(link)));
-        std::iter::once(own.row(now, None)).chain(gates).chain(managers).collect()
+        let row = |card: &Card, pulse| card.row(now, pulse, self.membership.member(card.node));
+        let gates = self.gates.values().map(|gate| row(&gate.card, gate.links.keys().find_map(pulse)));
+        let managers = self.managers.iter().map(|(link, manager)| row(&manager.card, pulse(link)));
+        let departed = self.departed.rows(now, &self.membership);
+        std::iter::once(own.row(now, None, None)).chain(gates).chain(managers).chain(departed).collect()
     }
 }

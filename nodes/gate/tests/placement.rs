@@ -45,6 +45,7 @@ impl Driven {
             wall: WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO },
             dispatch_wait: WAIT,
             manager_wait: Duration::from_secs(10),
+            membership: hyperscale_fleet::MembershipConfig::new("default", 1),
         });
         let mut gate = Self { core, ledger: MemoryLedger::default(), now: Instant(1), sent: Vec::new() };
         managers.iter().for_each(|(number, worker_shards)| gate.manager(*number, *worker_shards));

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     DcFinalResultAck, ErrorReply, GateHeartbeat, Goodbye, JobCancelRequest, JobDispatch, ManagerHeartbeat,
-    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodeWhyRequest, NodesRequest, ShareRevisionAck,
-    StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration,
-    WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
+    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodeWhyRequest, NodesRequest, PushPull,
+    ShareRevisionAck, StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat,
+    WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
-use hyperscale_fleet::{BEAT, Card, Dialer, Identity, PeerLink};
+use hyperscale_fleet::{
+    BEAT, Card, Change, Departed, Dialer, Identity, Membership, MembershipConfig, PeerLink,
+};
 use hyperscale_ledger::{Committed, ManagerEntry};
 
 use crate::job::DcJob;
@@ -29,6 +31,8 @@ pub struct ManagerConfig {
     pub wall: WallClock,
     /// Wait for a gate that lost its connection; then the load of its jobs stops.
     pub gate_wait: Duration,
+    /// How it is a member of its datacenter and of the fleet.
+    pub membership: MembershipConfig,
 }
 
 /// What the manager's driver tells it.
@@ -84,9 +88,16 @@ pub struct ManagerCore {
     pub(crate) gates: BTreeMap<LinkId, Owner>,
     pub(crate) managers: BTreeMap<NodeId, ManagerPeer>,
     pub(crate) workers: BTreeMap<LinkId, Worker>,
+    pub(crate) membership: Membership,
+    /// Workers and managers that are not linked any more.
+    pub(crate) departed: Departed,
+    pub(crate) changes: Vec<Change>,
     pub(crate) jobs: BTreeMap<JobId, DcJob>,
     pub(crate) now: Instant,
     pub(crate) draining: bool,
+    /// Goodbye is being said to the members; and was.
+    leaving: bool,
+    drained: bool,
     /// A gate or manager took this one on.
     pub(crate) joined: bool,
     next_beat: Instant,
@@ -105,9 +116,14 @@ impl ManagerCore {
             gates: BTreeMap::new(),
             managers: BTreeMap::new(),
             workers: BTreeMap::new(),
+            membership: Membership::new(&config.identity, config.membership.clone(), config.wall.at),
+            departed: Departed::default(),
+            changes: Vec::new(),
             jobs: BTreeMap::new(),
             now: Instant::ZERO,
             draining: false,
+            leaving: false,
+            drained: false,
             joined: false,
             next_beat: Instant::ZERO,
             scratch: Vec::new(),
@@ -129,8 +145,16 @@ impl ManagerCore {
     }
 
     /// A draining manager is done when the gates have the result of its last job.
-    pub(crate) fn tell_if_drained(&self, effects: &mut ManagerEffects) {
-        if self.draining && self.live_jobs() == 0 {
+    pub(crate) fn tell_if_drained(&mut self, effects: &mut ManagerEffects) {
+        if !self.draining || self.drained || self.live_jobs() > 0 {
+            return;
+        }
+        if !self.leaving {
+            self.leaving = true;
+            self.membership.leave(self.now, &self.links, effects);
+        }
+        if self.membership.left() {
+            self.drained = true;
             effects.command(Command::Drained);
         }
     }
@@ -170,6 +194,10 @@ impl ManagerCore {
             Kind::ManagerPeerRegistrationResponse => {
                 let answer = frame.decode::<ManagerPeerRegistrationResponse>(scratch)?;
                 self.on_registered(link, answer, effects);
+            }
+            Kind::PushPull => {
+                let told = frame.decode::<PushPull>(scratch)?;
+                self.membership.on_push_pull(self.now, (link, &frame), told, &self.links, effects);
             }
             Kind::NodeWhyRequest => {
                 self.on_why(link, &frame, frame.decode::<NodeWhyRequest>(scratch)?, effects);
@@ -237,7 +265,6 @@ impl ManagerCore {
             | Kind::GatePeerRegistrationResponse
             | Kind::NodesResponse
             | Kind::NodeWhyResponse
-            | Kind::PushPull
             | Kind::JobStatusRequest
             | Kind::JobStatusResponse
             | Kind::RegisterCallback
@@ -280,6 +307,8 @@ impl ManagerCore {
             self.beat(effects);
         }
         self.dialer.go(now, effects);
+        self.membership.on_timer(now, &self.links, effects);
+        self.tell_if_drained(effects);
         self.stop_orphans(effects);
         self.flush_late_views(effects);
         self.start_without_late_workers(effects);
@@ -314,15 +343,22 @@ impl Core for ManagerCore {
             Event::Local(Local::Drain) => self.on_drain(effects),
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
             Event::LinkDown { link, .. } => self.on_link_down(link, effects),
-            Event::DialFailed { dial, error } => self.dialer.on_failed(now, dial, &error),
-            Event::Datagram { .. } => {}
+            Event::DialFailed { dial, error } => {
+                if !self.membership.on_dial_failed(now, dial, &self.links, effects) {
+                    self.dialer.on_failed(now, dial, &error);
+                }
+            }
+            Event::Datagram { port, from, bytes } => {
+                self.membership.on_datagram(now, (port, from, bytes), &self.links, effects);
+            }
             Event::Timer => self.on_timer(effects),
         }
+        self.follow_members(effects);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let jobs = self.jobs.values().filter_map(|job| job.next_deadline(self.config.gate_wait)).min();
         let beat = (!self.links.is_empty()).then_some(self.next_beat);
-        [self.dialer.next_deadline(), beat, jobs].into_iter().flatten().min()
+        [self.membership.next_deadline(), self.dialer.next_deadline(), beat, jobs].into_iter().flatten().min()
     }
 }

@@ -10,6 +10,7 @@ mod dispatch;
 mod finish;
 mod job;
 mod joiners;
+mod membership;
 mod peers;
 mod revise;
 mod stats;

@@ -32,6 +32,9 @@ impl ManagerCore {
         dial: Option<DialId>,
         effects: &mut ManagerEffects,
     ) {
+        if self.membership.on_link_up(self.now, (link, dial, peer), &self.links, effects) {
+            return;
+        }
         if let Some(dial) = dial
             && self.dialer.on_up(self.now, dial, link, peer) == Dialled::Close
         {
@@ -39,9 +42,10 @@ impl ManagerCore {
             self.dialer.go(self.now, effects);
             return;
         }
-        let entry = PeerLink::new(&self.config.identity, &peer.hello);
+        let entry = PeerLink::new(&self.config.identity, peer);
         let owner = (entry.node, entry.shard, peer.hello.boot);
-        let is_gate = entry.role == Role::Gate;
+        // Managers dial gates; a gate that comes by itself only looks whether somebody is here.
+        let is_gate = entry.role == Role::Gate && dial.is_some();
         self.links.insert(link, entry);
         if dial.is_some() {
             effects.send(link, Head::request(REGISTER), &self.registration());
@@ -56,7 +60,9 @@ impl ManagerCore {
     pub(crate) fn on_link_down(&mut self, link: LinkId, effects: &mut ManagerEffects) {
         let now = self.now;
         self.dialer.on_down(now, link);
-        let Some(gone) = self.links.remove(&link) else { return };
+        let gone = self.links.remove(&link);
+        self.membership.on_link_down(now, (link, gone.as_ref()), &self.links, effects);
+        let Some(gone) = gone else { return };
         if self.gates.remove(&link).is_some() {
             for job in self.jobs.values_mut().filter(|job| job.gate_link == link) {
                 job.orphaned_since.get_or_insert(now);
@@ -70,6 +76,7 @@ impl ManagerCore {
                     true => tracing::info!(manager = name, "a manager of this datacenter has left"),
                     false => tracing::warn!(manager = name, "a manager of this datacenter is gone"),
                 }
+                self.departed.keep(now, peer.card.clone(), gone.left);
                 self.managers.remove(&gone.node);
             }
         }
@@ -78,6 +85,7 @@ impl ManagerCore {
                 true => tracing::info!(worker = worker.name, "a worker has left"),
                 false => tracing::warn!(worker = worker.name, "a worker is gone"),
             }
+            self.departed.keep(now, worker.card.clone(), gone.left);
             self.announce(effects);
             self.on_worker_lost(&worker, effects);
         }
@@ -102,7 +110,7 @@ impl ManagerCore {
     }
 
     /// Of a job that ended for nobody the workers need not keep their figures: this manager has them.
-    pub(crate) fn let_go_if_abandoned(&self, id: JobId, effects: &mut ManagerEffects) {
+    pub(crate) fn let_go_if_abandoned(&mut self, id: JobId, effects: &mut ManagerEffects) {
         let Some(job) = self.jobs.get(&id).filter(|job| job.is_abandoned()) else { return };
         for (link, worker) in &self.workers {
             let own = || job.totals.rows().map(|held| held.source).filter(|at| at.worker == worker.node);
@@ -183,6 +191,8 @@ impl ManagerCore {
             return;
         }
         self.dialer.learn(self.now, &card.addr);
+        self.departed.take(card.node);
+        self.membership.meet(self.now, link, &self.links, effects);
         let links = self.links.iter().filter(|(_, other)| other.node == card.node);
         let links: BTreeSet<LinkId> = links.map(|(link, _)| *link).collect();
         let is_new = !self.managers.contains_key(&card.node);
@@ -242,6 +252,10 @@ impl ManagerCore {
         if is_new {
             let Card { name, addr, version, .. } = &card;
             tracing::info!(worker = name, addr, %version, shards = card.shards, "a worker joined");
+        }
+        self.departed.take(card.node);
+        if is_new {
+            self.membership.meet(self.now, link, &self.links, effects);
         }
         let (node, name, shards) = (card.node, card.name.clone(), card.shards);
         self.workers.retain(|_, other| other.node != node);
@@ -344,6 +358,7 @@ impl ManagerCore {
         let (identity, accepting) = (&self.config.identity, !self.draining);
         for (id, link) in &mut self.links {
             let (health, clock) = link.beat(identity, now, wall, accepting, free);
+            let health = self.membership.stamp(health);
             let beat = ManagerHeartbeat {
                 health,
                 clock,
@@ -357,6 +372,8 @@ impl ManagerCore {
             };
             effects.send(*id, Head::default(), &beat);
         }
+        let health = self.config.identity.health(0, accepting, free);
+        self.membership.tell(now, health, &self.links, effects);
     }
 
     /// This manager's workers.
@@ -367,10 +384,12 @@ impl ManagerCore {
         request: &ArchivedNodesRequest,
         effects: &mut ManagerEffects,
     ) {
-        let rows = self
-            .workers
-            .iter()
-            .map(|(link, worker)| worker.card.row(self.now, self.links.get(link).map(|link| &link.pulse)));
+        let now = self.now;
+        let rows = self.workers.iter().map(|(link, worker)| {
+            let pulse = self.links.get(link).map(|link| &link.pulse);
+            worker.card.row(now, pulse, self.membership.member(worker.node))
+        });
+        let rows = rows.chain(self.departed.rows(now, &self.membership));
         let (nodes, next) = page(rows.collect(), request.cursor.as_str(), request.limit.to_native());
         let answer = NodesResponse { nodes, next, missing: Vec::new() };
         effects.send(link, Head::reply(frame.header.correlation), &answer);

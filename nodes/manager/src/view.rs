@@ -13,9 +13,11 @@ impl ManagerCore {
         let (gates, workers) = (self.gates.len(), self.workers.len());
         let pulse = |link| self.links.get(link).map(|link| &link.pulse);
         let own = Card::own(&self.config.identity, self.config.wall.at, self.live_jobs(), !self.draining);
-        let peers = self.managers.values().map(|peer| peer.card.row(now, peer.links.iter().find_map(pulse)));
-        let known = self.workers.iter().map(|(link, worker)| worker.card.row(now, pulse(link)));
-        let nodes = std::iter::once(own.row(now, None)).chain(peers).chain(known);
+        let row = |card: &Card, pulse| card.row(now, pulse, self.membership.member(card.node));
+        let peers = self.managers.values().map(|peer| row(&peer.card, peer.links.iter().find_map(pulse)));
+        let known = self.workers.iter().map(|(link, worker)| row(&worker.card, pulse(link)));
+        let departed = self.departed.rows(now, &self.membership);
+        let nodes = std::iter::once(own.row(now, None, None)).chain(peers).chain(known).chain(departed);
         ShardView {
             shard: 0,
             startup: vec![Reason::new("registered", self.joined, "with a gate or another manager, once")],

@@ -124,6 +124,7 @@ fn running() -> Driven {
         seed: 8,
         wall: WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO },
         gate_wait: Duration::from_secs(10),
+        membership: hyperscale_fleet::MembershipConfig::new("default", 1),
     });
     let mut manager = Driven { core, ledger: MemoryLedger::default(), now: Instant::ZERO, up: Vec::new() };
     manager.handle(Event::LinkUp { link: GATE, peer: &peer(Role::Gate, NodeId(1)), dial: None });

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkflowCancelRequest, ArchivedWorkflowDispatch, ArchivedWorkflowStart, CancelOutcome,
-    ErrorReply, ManagerHeartbeat, RegistrationResponse, ShareRevision, StatsAck, StatsFinalAck,
+    ErrorReply, ManagerHeartbeat, PushPull, RegistrationResponse, ShareRevision, StatsAck, StatsFinalAck,
     WorkflowCancelRequest, WorkflowCancelResponse, WorkflowDispatch, WorkflowDispatchAck,
     WorkflowFinalResultAck, WorkflowStart,
 };
 use hyperscale_codec::{Archived, Attempt, DecodeError, Head, JobId, Kind, RawFrame, ShardId, WorkflowId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
-use hyperscale_fleet::{BEAT, Dialer, Identity, PeerLink};
+use hyperscale_fleet::{BEAT, Dialer, Identity, Membership, MembershipConfig, PeerLink};
 
 use crate::share::{HostPort, Share};
 
@@ -30,6 +30,8 @@ pub struct WorkerConfig {
     /// Seeds what is random.
     pub seed: u64,
     pub wall: WallClock,
+    /// How it is a member of its datacenter.
+    pub membership: MembershipConfig,
 }
 
 /// What the worker's driver tells it.
@@ -67,9 +69,13 @@ pub struct WorkerCore {
     pub(crate) dialer: Dialer,
     /// Links to managers.
     pub(crate) links: BTreeMap<LinkId, PeerLink>,
+    pub(crate) membership: Membership,
     pub(crate) shares: BTreeMap<ShareKey, Share>,
     pub(crate) now: Instant,
     pub(crate) draining: bool,
+    /// Goodbye is being said to the members; and was.
+    pub(crate) leaving: bool,
+    pub(crate) drained: bool,
     /// A manager took this one on.
     pub(crate) joined: bool,
     next_beat: Instant,
@@ -84,9 +90,12 @@ impl WorkerCore {
         Self {
             dialer: Dialer::new(config.identity.addr, config.seed),
             links: BTreeMap::new(),
+            membership: Membership::new(&config.identity, config.membership.clone(), config.wall.at),
             shares: BTreeMap::new(),
             now: Instant::ZERO,
             draining: false,
+            leaving: false,
+            drained: false,
             joined: false,
             next_beat: Instant::ZERO,
             epochs: 0,
@@ -137,6 +146,10 @@ impl WorkerCore {
                 let answer = frame.decode::<RegistrationResponse>(scratch)?;
                 self.on_registered(link, answer, effects);
             }
+            Kind::PushPull => {
+                let told = frame.decode::<PushPull>(scratch)?;
+                self.membership.on_push_pull(self.now, (link, &frame), told, &self.links, effects);
+            }
             Kind::ManagerHeartbeat => self.on_manager_beat(link, frame.decode::<ManagerHeartbeat>(scratch)?),
             Kind::ErrorReply => {
                 let told = frame.decode::<ErrorReply>(scratch)?;
@@ -174,7 +187,6 @@ impl WorkerCore {
             | Kind::NodesResponse
             | Kind::NodeWhyRequest
             | Kind::NodeWhyResponse
-            | Kind::PushPull
             | Kind::JobStatusRequest
             | Kind::JobStatusResponse
             | Kind::RegisterCallback
@@ -386,25 +398,36 @@ impl Core for WorkerCore {
             Event::Local(Local::Resolved { key, result }) => self.on_resolved(key, result, effects),
             Event::Local(Local::Report(report)) => self.on_report(report, effects),
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
-            Event::LinkDown { link, .. } => self.on_link_down(link),
-            Event::DialFailed { dial, error } => self.dialer.on_failed(now, dial, &error),
-            Event::Datagram { .. } => {}
+            Event::LinkDown { link, .. } => self.on_link_down(link, effects),
+            Event::DialFailed { dial, error } => {
+                if !self.membership.on_dial_failed(now, dial, &self.links, effects) {
+                    self.dialer.on_failed(now, dial, &error);
+                }
+            }
+            Event::Datagram { port, from, bytes } => {
+                self.membership.on_datagram(now, (port, from, bytes), &self.links, effects);
+            }
             Event::Timer => {
                 if self.next_beat <= now {
                     self.next_beat = now + BEAT;
                     self.beat(effects);
                     self.stop_orphans(effects);
                 }
+                self.membership.on_timer(now, &self.links, effects);
+                self.tell_if_drained(effects);
                 self.dialer.go(now, effects);
                 self.flush_late(effects);
             }
         }
+        // Who dies is its managers' business.
+        self.membership.forget_changes();
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         // With shares but no manager, too: somebody must notice that their load is not wanted any more.
         let beat = (!self.links.is_empty() || !self.shares.is_empty()).then_some(self.next_beat);
         let flush = self.shares.values().filter_map(Share::flush_deadline).min();
-        [beat, flush, self.dialer.next_deadline()].into_iter().flatten().min()
+        let own = [self.membership.next_deadline(), self.dialer.next_deadline()];
+        own.into_iter().chain([beat, flush]).flatten().min()
     }
 }

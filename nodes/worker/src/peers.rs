@@ -27,7 +27,10 @@ impl WorkerCore {
         dial: Option<DialId>,
         effects: &mut WorkerEffects,
     ) {
-        let Some(dial) = dial else { return };
+        if self.membership.on_link_up(self.now, (link, dial, peer), &self.links, effects) {
+            return;
+        }
+        let Some(dial) = dial else { return self.membership.on_visitor(self.now, link, peer, effects) };
         if self.dialer.on_up(self.now, dial, link, peer) == Dialled::Close || peer.hello.role != Role::Manager
         {
             effects.close(link);
@@ -35,7 +38,7 @@ impl WorkerCore {
             return;
         }
         let giver = (peer.hello.node, peer.hello.boot);
-        self.links.insert(link, PeerLink::new(&self.config.identity, &peer.hello));
+        self.links.insert(link, PeerLink::new(&self.config.identity, peer));
         let registration = self.config.identity.worker_registration(self.config.capacity_vus);
         effects.send(link, Head::request(REGISTER), &registration);
         // What ended meanwhile is told again; the manager ignores what it has. One that started anew asks for nothing.
@@ -48,10 +51,11 @@ impl WorkerCore {
         self.beat_one(link, effects);
     }
 
-    pub(crate) fn on_link_down(&mut self, link: LinkId) {
+    pub(crate) fn on_link_down(&mut self, link: LinkId, effects: &mut WorkerEffects) {
         let now = self.now;
         self.dialer.on_down(now, link);
-        self.links.remove(&link);
+        let gone = self.links.remove(&link);
+        self.membership.on_link_down(now, (link, gone.as_ref()), &self.links, effects);
         for share in self.shares.values_mut().filter(|share| share.link == link) {
             share.orphaned_since.get_or_insert(now);
         }
@@ -90,6 +94,8 @@ impl WorkerCore {
     pub(crate) fn beat(&mut self, effects: &mut WorkerEffects) {
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         links.into_iter().for_each(|link| self.beat_one(link, effects));
+        let health = self.config.identity.health(0, !self.draining, self.config.capacity_vus / 1_000);
+        self.membership.tell(self.now, health, &self.links, effects);
     }
 
     fn beat_one(&mut self, link: LinkId, effects: &mut WorkerEffects) {
@@ -98,6 +104,7 @@ impl WorkerCore {
         let free = self.config.capacity_vus / 1_000;
         let Some(entry) = self.links.get_mut(&link) else { return };
         let (health, clock) = entry.beat(&self.config.identity, now, wall, !self.draining, free);
+        let health = self.membership.stamp(health);
         let beat = WorkerHeartbeat { health, clock, shares, ..WorkerHeartbeat::default() };
         effects.send(link, Head::default(), &beat);
     }
@@ -156,8 +163,16 @@ impl WorkerCore {
     }
 
     /// A draining worker is done when its managers have the figures of its last share.
-    pub(crate) fn tell_if_drained(&self, effects: &mut WorkerEffects) {
-        if self.draining && self.live_shares() == 0 {
+    pub(crate) fn tell_if_drained(&mut self, effects: &mut WorkerEffects) {
+        if !self.draining || self.drained || self.live_shares() > 0 {
+            return;
+        }
+        if !self.leaving {
+            self.leaving = true;
+            self.membership.leave(self.now, &self.links, effects);
+        }
+        if self.membership.left() {
+            self.drained = true;
             effects.command(Command::Drained);
         }
     }

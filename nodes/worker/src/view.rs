@@ -23,7 +23,7 @@ impl WorkerCore {
                 ),
                 Reason::new("managers", managers > 0, format!("{managers} managers are linked")),
             ],
-            nodes: vec![node_row(&own.row(now, None))],
+            nodes: vec![node_row(&own.row(now, None, None))],
             jobs: Vec::new(),
             gauges: vec![
                 level(

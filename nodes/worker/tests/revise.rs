@@ -62,6 +62,7 @@ impl Worker {
         let core = WorkerCore::new(WorkerConfig {
             identity: Identity { shards: 2, ..Identity::new(Role::Worker, NodeId(9), "worker") },
             capacity_vus: 100,
+            membership: hyperscale_fleet::MembershipConfig::new("default", 1),
             seed: 1,
             wall: WallClock::default(),
         });

@@ -272,6 +272,15 @@ impl Fleet {
                 self.nodes[at].refused = Some(why);
                 self.leaving.push(at);
             }
+            Asked::Gate(G::Members(members)) => {
+                let node = self.nodes[at].identity.node;
+                let others = (0..self.nodes.len()).filter(|other| *other != at);
+                let others: Vec<Place> =
+                    others.filter(|other| self.nodes[*other].identity.node == node).collect();
+                for other in others {
+                    self.tell(other, Local::Gate(hyperscale_gate::Local::Members(members.clone())));
+                }
+            }
             Asked::Client(hyperscale_client::Command::Notify(notice)) => self.nodes[at].notices.push(notice),
             Asked::Worker(W::Order { shard, order }) => {
                 let load = &mut self.nodes[at].load[usize::from(shard.0)];

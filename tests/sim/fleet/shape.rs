@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyperscale_client::{ClientConfig, ClientCore};
 use hyperscale_codec::{JobId, NodeId, ProtocolVersion, Role, ShardId};
 use hyperscale_core::{Instant, WallClock};
-use hyperscale_fleet::Identity;
+use hyperscale_fleet::{Identity, MembershipConfig};
 use hyperscale_gate::{GateConfig, GateCore};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::{ManagerConfig, ManagerCore};
@@ -173,18 +173,21 @@ impl Shape {
                 wall,
                 dispatch_wait: Duration::from_secs(30),
                 manager_wait: WAIT,
+                membership: MembershipConfig::new("default", seed),
             }))),
             Role::Manager => Brain::Manager(Box::new(ManagerCore::new(ManagerConfig {
                 identity,
                 seed,
                 wall,
                 gate_wait: WAIT,
+                membership: MembershipConfig::new("default", seed),
             }))),
             Role::Worker => Brain::Worker(Box::new(WorkerCore::new(WorkerConfig {
                 identity,
                 capacity_vus: 1_000,
                 seed,
                 wall,
+                membership: MembershipConfig::new("default", seed),
             }))),
             Role::Client => {
                 let mut gates = self.gate_addrs();

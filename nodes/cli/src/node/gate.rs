@@ -18,7 +18,7 @@ use crate::embedded::OnceTake;
 use crate::exit::Failure;
 
 /// Orders of the process that wait for one shard.
-const ORDERS_MAX: usize = 8;
+const ORDERS_MAX: usize = 64;
 /// A peer that says nothing for so long is gone; heartbeats come twice a second.
 pub(super) const IDLE: Duration = Duration::from_secs(5);
 
@@ -40,16 +40,19 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         dispatch_wait: Duration::from_secs(30),
         manager_wait: Duration::from_secs(10),
         limits: LinkLimits { idle_timeout: Some(IDLE), ..LinkLimits::default() },
+        swim: settings.swim.clone(),
     });
     let (orders, inboxes): (Vec<_>, Vec<_>) = settings.shards.iter().map(|_| mailbox(ORDERS_MAX)).unzip();
     let ends = sockets.into_iter().zip(inboxes).zip(answers);
     let ends: Arc<Vec<OnceTake<Ends>>> =
         Arc::new(ends.map(|((socket, inbox), answer)| OnceTake::new((socket, inbox, answer))).collect());
+    let others: Vec<_> = orders.iter().skip(1).cloned().collect();
     let (told, hear) = mpsc::channel();
     watch_stdin(settings, &told);
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
         let (ends, gate, told, causes) =
             (Arc::clone(&ends), Arc::clone(&gate), told.clone(), Arc::clone(&causes));
+        let others = others.clone();
         async move {
             let own = ends.get(usize::from(shard.id())).and_then(OnceTake::take);
             let (Some((sockets, inbox, answer)), Ok(seed)) = (own, entropy::seed()) else { return };
@@ -62,6 +65,13 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
                     let _process_ends = told.send(match said {
                         FromShard::Drained => Told::Drained,
                         FromShard::Refused(why) => Told::Refused(why),
+                        FromShard::Members(members) => {
+                            for other in &others {
+                                // One that is behind hears the next change.
+                                let _full = other.try_send(Local::Members(members.clone()));
+                            }
+                            return;
+                        }
                     });
                 });
             serve(&shard, node, answer, GateCore::view).await;

@@ -40,6 +40,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         wall,
         gate_wait: Duration::from_secs(10),
         limits: LinkLimits { idle_timeout: Some(IDLE), ..LinkLimits::default() },
+        swim: settings.swim.clone(),
     });
     let (order, inbox) = mailbox(ORDERS_MAX);
     let answer = answers.into_iter().next().ok_or_else(|| Failure::could_not_run("no shard"))?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use hyperscale_codec::Role;
+use hyperscale_fleet::SwimConfig;
 use hyperscale_plan::units::parse_duration;
 use hyperscale_runtime::join::JoinAddr;
 use hyperscale_runtime::{Placement, ShardOptions, preflight};
@@ -60,6 +61,9 @@ pub(crate) struct NodeFlags {
     /// How long to wait for running work after SIGTERM [default: 60s]
     #[arg(long, value_parser = duration)]
     pub(crate) drain_timeout: Option<Duration>,
+    /// How fast members notice that one is gone: lan, wan (oceans apart), fast (one host); the same in a whole fleet [default: lan]
+    #[arg(long, value_name = "PROFILE", value_parser = profile)]
+    pub(crate) membership: Option<SwimConfig>,
     /// VUs that a worker takes at once [default: 100000]
     #[arg(long)]
     pub(crate) capacity_vus: Option<u32>,
@@ -82,6 +86,7 @@ struct NodeFile {
     fleet: Option<String>,
     insecure: Option<bool>,
     drain_timeout: Option<String>,
+    membership: Option<String>,
     capacity_vus: Option<u32>,
 }
 
@@ -109,6 +114,7 @@ pub(crate) struct Settings {
     pub(crate) fleet: String,
     pub(crate) drain_timeout: Duration,
     pub(crate) capacity_vus: u32,
+    pub(crate) swim: SwimConfig,
     pub(crate) stop_with_stdin: bool,
 }
 
@@ -177,6 +183,8 @@ impl Settings {
         let shards = shards(role, chosen).map_err(|why| wrong("cores", &why))?;
         let drain = file.drain_timeout.map(|text| duration(&text)).transpose();
         let drain = flags.drain_timeout.or(drain.map_err(|why| wrong("drain_timeout", &why))?);
+        let swim = file.membership.map(|text| profile(&text)).transpose();
+        let swim = flags.membership.clone().or(swim.map_err(|why| wrong("membership", &why))?);
         let capacity = flags.capacity_vus.or(file.capacity_vus);
         if capacity.is_some() && role != Role::Worker {
             return Err(wrong("capacity_vus", &"only a worker has VUs"));
@@ -196,6 +204,7 @@ impl Settings {
             fleet: flags.fleet.clone().or(file.fleet).unwrap_or_else(|| "default".to_owned()),
             drain_timeout: drain.unwrap_or(DRAIN),
             capacity_vus: capacity.unwrap_or(CAPACITY_VUS),
+            swim: swim.unwrap_or_default(),
             stop_with_stdin: flags.stop_with_stdin,
         })
     }
@@ -262,6 +271,15 @@ fn join(text: &str) -> Result<JoinAddr, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn profile(text: &str) -> Result<SwimConfig, String> {
+    match text {
+        "lan" => Ok(SwimConfig::lan()),
+        "wan" => Ok(SwimConfig::wan()),
+        "fast" => Ok(SwimConfig::fast()),
+        other => Err(format!("{other:?} is no profile of the membership; write lan, wan or fast")),
+    }
 }
 
 /// Reads CPUs, or `unpinned`.

@@ -41,6 +41,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         capacity_vus: u32::try_from(capacity).unwrap_or(u32::MAX),
         wall,
         limits: LinkLimits { idle_timeout: Some(IDLE), ..LinkLimits::default() },
+        swim: settings.swim.clone(),
     });
     let mailboxes = Mailboxes::new(settings.shards.len());
     let order = mailboxes.sender();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyperscale_codec::{Role, ShardId};
 use hyperscale_core::WallClock;
-use hyperscale_fleet::Identity;
+use hyperscale_fleet::{Identity, MemberView, MembershipConfig, SwimConfig};
 use hyperscale_gate::{Command, GateConfig, GateCore, Local};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
@@ -32,6 +32,8 @@ pub struct Gate {
     /// Wait for a manager that lost its connection.
     pub manager_wait: Duration,
     pub limits: LinkLimits,
+    /// Parameters of the membership.
+    pub swim: SwimConfig,
 }
 
 /// What one shard takes with it.
@@ -50,6 +52,8 @@ pub enum Told {
     Drained,
     /// The fleet does not take this node.
     Refused(String),
+    /// What the node's other shards should be told ([`Local::Members`]).
+    Members(Vec<MemberView>),
 }
 
 /// Binds everything a gate of so many shards listens on, before any of them starts; the node's address with the port
@@ -105,6 +109,7 @@ pub fn start(
         wall: gate.wall,
         dispatch_wait: gate.dispatch_wait,
         manager_wait: gate.manager_wait,
+        membership: MembershipConfig { fleet: gate.fleet.clone(), swim: gate.swim.clone(), seed },
     };
     let mut node = NodeConfig::of(&gate.identity, &gate.fleet, &[Role::Client, Role::Gate, Role::Manager]);
     node.ports = ports.to_vec();
@@ -121,6 +126,7 @@ pub fn start(
                 Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
                 Command::Drained => told(Told::Drained),
                 Command::Refused(error) => told(Told::Refused(error)),
+                Command::Members(members) => told(Told::Members(members)),
             },
         );
     if let Some(siblings) = siblings {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyperscale_codec::Role;
 use hyperscale_core::WallClock;
-use hyperscale_fleet::Identity;
+use hyperscale_fleet::{Identity, MembershipConfig, SwimConfig};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::{Command, Local, ManagerConfig, ManagerCore};
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
@@ -23,6 +23,8 @@ pub struct Manager {
     /// Wait for a gate that lost its connection.
     pub gate_wait: Duration,
     pub limits: LinkLimits,
+    /// Parameters of the membership.
+    pub swim: SwimConfig,
 }
 
 /// What a manager tells its process.
@@ -49,6 +51,7 @@ pub fn start(
         seed,
         wall: manager.wall,
         gate_wait: manager.gate_wait,
+        membership: MembershipConfig { fleet: manager.fleet.clone(), swim: manager.swim.clone(), seed },
     };
     let mut node =
         NodeConfig::of(&manager.identity, &manager.fleet, &[Role::Gate, Role::Manager, Role::Worker]);

@@ -16,7 +16,7 @@ use hyperscale_codec::{Role, ShardId};
 use hyperscale_core::WallClock;
 use hyperscale_engine::EngineShard;
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
-use hyperscale_fleet::Identity;
+use hyperscale_fleet::{Identity, MembershipConfig, SwimConfig};
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::load_socket::{LoadOptions, run_load};
 use hyperscale_runtime::tcp::BoundListener;
@@ -87,6 +87,8 @@ pub struct Worker {
     pub capacity_vus: u32,
     pub wall: WallClock,
     pub limits: LinkLimits,
+    /// Parameters of the membership.
+    pub swim: SwimConfig,
 }
 
 /// What a worker tells its process.
@@ -115,6 +117,7 @@ pub fn start_core(
         capacity_vus: worker.capacity_vus,
         seed,
         wall: worker.wall,
+        membership: MembershipConfig { fleet: worker.fleet.clone(), swim: worker.swim.clone(), seed },
     };
     let CoreMail { orders, reports } = mail;
     let commands = move |command, cx: &mut CommandCx<'_, Local>| match command {
