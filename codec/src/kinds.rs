@@ -258,7 +258,7 @@ kinds! {
     WorkerHeartbeat       = 0x0002, Critical, WORKER,                 4 * KIB,  [80], next 88 + Archived<u64>;
     ManagerHeartbeat      = 0x0003, Critical, MANAGER,                4 * KIB,  [91], next 99 + Archived<u64>;
     GateHeartbeat         = 0x0004, Critical, GATE,                   4 * KIB,  [81], next 89 + Archived<u64>;
-    PushPull              = 0x0005, Critical, GATE | MANAGER | WORKER, MIB,     [16];
+    PushPull              = 0x0005, Critical, GATE | MANAGER | WORKER, 2 * MIB + 4 * KIB, [16];
     JobCancelRequest      = 0x0010, Critical, CLIENT | GATE,          4 * KIB,  [56], next 65 + Archived<Option<String>>;
     JobCancelResponse     = 0x0011, Critical, GATE | MANAGER,         64 * KIB, [38];
     WorkflowCancelRequest = 0x0012, Critical, MANAGER,                4 * KIB,  [40];
