@@ -262,6 +262,8 @@ impl ClientCore {
             | Kind::JobFinalResultAck
             | Kind::StatsFinal
             | Kind::StatsFinalAck
+            | Kind::HealthcheckExtensionRequest
+            | Kind::HealthcheckExtensionResponse
             | Kind::JobSubmit
             | Kind::JobDispatch
             | Kind::JobDispatchAck
