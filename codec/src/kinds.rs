@@ -272,6 +272,8 @@ kinds! {
     StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
     StatsFinalAck         = 0x0027, Critical, MANAGER | GATE,         256 * KIB, [40];
     ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
+    HealthcheckExtensionRequest = 0x0040, Critical, WORKER,           4 * KIB,  [38];
+    HealthcheckExtensionResponse = 0x0041, Critical, MANAGER,         4 * KIB,  [29];
 
     JobSubmit             = 0x4001, High,     CLIENT | GATE,          MIB + 4 * KIB, [58];
     JobAck                = 0x4002, High,     GATE,                   4 * KIB,  [50];

@@ -12,6 +12,7 @@
 mod engines;
 mod every_kind;
 mod fleet;
+mod health;
 mod joining;
 mod moving;
 mod newer;

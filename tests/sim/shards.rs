@@ -72,6 +72,8 @@ pub(crate) struct FakeShard {
     pub(crate) recorded: u64,
     /// Whether it records nothing in the first window of each share: its load has come late.
     pub(crate) comes_late: bool,
+    /// Whether it stands still: it neither reports nor hears, as a thread that hangs in a call.
+    pub(crate) frozen: bool,
     /// Whether its times fill histograms, as those of a long job on a bad day do.
     pub(crate) spread: bool,
 }
@@ -85,6 +87,9 @@ fn duration_of(plan: &Plan, workflow: usize) -> Duration {
 
 impl FakeShard {
     pub(crate) fn order(&mut self, shard: ShardId, now: Instant, order: Order) -> Vec<Report> {
+        if self.frozen {
+            return Vec::new();
+        }
         match order {
             Order::Prepare(prepare) => {
                 let workflow = usize::try_from(prepare.key.workflow.0).unwrap();
@@ -121,7 +126,8 @@ impl FakeShard {
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.shares.values().filter_map(Running::next_due).min()
+        let shares = self.shares.values().filter(|_| !self.frozen);
+        shares.filter_map(Running::next_due).min()
     }
 
     pub(crate) fn tick(&mut self, shard: ShardId, now: Instant) -> Vec<Report> {

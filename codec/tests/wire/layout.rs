@@ -85,6 +85,8 @@ layout! {
     JobFinalResult { job, fence_token, seq, outcome, partial, summary, latency }
     JobFinalResultAck { job }
     StatsFinalAck { job, source_worker, source_shard, source_epoch }
+    HealthcheckExtensionRequest { worker_id, reason, current_progress, estimated_completion_ms, active_workflow_count, completed_items }
+    HealthcheckExtensionResponse { granted, extension_ms, new_deadline_ms, remaining_extensions, denial_reason, warning }
     ErrorReply { code, message, retry_after_ms, holder, holder_addr, seen }
     JobSubmit { plan, plan_sha256, idempotency, follow, histograms }
     JobAck { job, fence_token, owner, owner_addr, state, following }

@@ -134,6 +134,22 @@ fn each_critical(visitor: &mut impl Visitor) {
         holder_addr: "10.0.0.2:7001".into(),
         seen: 41,
     });
+    visitor.visit(&HealthcheckExtensionRequest {
+        worker_id: NODE,
+        reason: 1,
+        current_progress: 0.25,
+        estimated_completion_ms: 45_000,
+        active_workflow_count: 3,
+        completed_items: Some(1_000_000_007),
+    });
+    visitor.visit(&HealthcheckExtensionResponse {
+        granted: true,
+        extension_ms: 3_750,
+        new_deadline_ms: 41_250,
+        remaining_extensions: 1,
+        denial_reason: String::new(),
+        warning: "one extension is left".into(),
+    });
 }
 
 fn dc_final_result() -> DcFinalResult {

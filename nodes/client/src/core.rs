@@ -269,6 +269,8 @@ impl ClientCore {
             | Kind::JobFinalResultAck
             | Kind::StatsFinal
             | Kind::StatsFinalAck
+            | Kind::HealthcheckExtensionRequest
+            | Kind::HealthcheckExtensionResponse
             | Kind::JobSubmit
             | Kind::JobDispatch
             | Kind::JobDispatchAck

@@ -284,6 +284,8 @@ impl GateCore {
             | Kind::JobStatusPush
             | Kind::StatsAck
             | Kind::WorkerHeartbeat
+            | Kind::HealthcheckExtensionRequest
+            | Kind::HealthcheckExtensionResponse
             | Kind::JobStatusResponse
             | Kind::RegisterCallbackResponse => {
                 let text = format!("{} is nothing a gate takes", kind.name());

@@ -5,16 +5,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    DcFinalResultAck, ErrorReply, GateHeartbeat, Goodbye, JobCancelRequest, JobDispatch, ManagerHeartbeat,
-    ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodeWhyRequest, NodesRequest, PushPull,
-    ShareRevisionAck, StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat,
-    WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
+    DcFinalResultAck, ErrorReply, GateHeartbeat, Goodbye, HealthcheckExtensionRequest, JobCancelRequest,
+    JobDispatch, ManagerHeartbeat, ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodeWhyRequest,
+    NodesRequest, PushPull, ShareRevisionAck, StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot,
+    StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck,
+    WorkflowFinalResult,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_fleet::{
     BEAT, Card, Change, Departed, Dialer, Identity, Membership, MembershipConfig, PeerLink,
 };
+use hyperscale_health::{NodeHealthTracker, WorkerHealthManager, WorkerHealthState};
 use hyperscale_ledger::{Committed, ManagerEntry};
 
 use crate::job::DcJob;
@@ -92,6 +94,9 @@ pub struct ManagerCore {
     /// Workers and managers that are not linked any more.
     pub(crate) departed: Departed,
     pub(crate) changes: Vec<Change>,
+    pub(crate) health: NodeHealthTracker<WorkerHealthState>,
+    /// Until when workers with work must get on.
+    pub(crate) times: WorkerHealthManager,
     pub(crate) jobs: BTreeMap<JobId, DcJob>,
     pub(crate) now: Instant,
     pub(crate) draining: bool,
@@ -119,6 +124,8 @@ impl ManagerCore {
             membership: Membership::new(&config.identity, config.membership.clone(), config.wall.at),
             departed: Departed::default(),
             changes: Vec::new(),
+            health: NodeHealthTracker::default(),
+            times: WorkerHealthManager::default(),
             jobs: BTreeMap::new(),
             now: Instant::ZERO,
             draining: false,
@@ -160,6 +167,7 @@ impl ManagerCore {
     }
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut ManagerEffects) {
+        self.hear_worker(link);
         let mut scratch = std::mem::take(&mut self.scratch);
         let done = match frame.kind() {
             Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
@@ -204,6 +212,10 @@ impl ManagerCore {
             }
             Kind::NodesRequest => {
                 self.on_nodes(link, &frame, frame.decode::<NodesRequest>(scratch)?, effects);
+            }
+            Kind::HealthcheckExtensionRequest => {
+                let request = frame.decode::<HealthcheckExtensionRequest>(scratch)?;
+                self.on_extension_request(link, &frame, request, effects);
             }
             Kind::WorkerRegistration => {
                 self.on_worker(link, &frame, frame.decode::<WorkerRegistration>(scratch)?, effects);
@@ -276,6 +288,7 @@ impl ManagerCore {
             | Kind::JobFinalResult
             | Kind::JobFinalResultAck
             | Kind::JobProgress
+            | Kind::HealthcheckExtensionResponse
             | Kind::JobStatusPush => {
                 let text = format!("{} is nothing a manager takes", kind.name());
                 refuse(effects, link, &frame, ErrorCode::Unsupported, text);
@@ -304,6 +317,7 @@ impl ManagerCore {
         let now = self.now;
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
+            self.judge_workers(effects);
             self.beat(effects);
         }
         self.dialer.go(now, effects);

@@ -3,6 +3,7 @@
 use hyperscale_codec::messages::{Share, WorkerState, WorkflowDispatch, WorkflowStart, WorkflowState};
 use hyperscale_codec::{Head, JobId, NodeId, WorkflowId};
 use hyperscale_core::LinkId;
+use hyperscale_health::RoutingDecision;
 use hyperscale_jobs::{Units, iterations_of, split};
 use hyperscale_plan::{Iterations, Load, Workflow};
 
@@ -20,13 +21,20 @@ pub(crate) struct Part {
 }
 
 impl ManagerCore {
-    /// Workers that take shares, in their order; `except` one. Where none takes more, the others all do: load on a
-    /// worker that would rather stop is better than none.
+    /// Workers that take shares, in their order; `except` one: those that are well, else those that are under
+    /// investigation. Where there are none of these either, those that take no more do: load on a worker that would
+    /// rather stop is better than none. Who is to be evicted gets nothing.
     pub(crate) fn takers(&self, except: Option<NodeId>) -> Vec<(LinkId, Worker)> {
-        let all = self.workers.iter().filter(|(_, worker)| Some(worker.node) != except);
-        let all: Vec<(LinkId, Worker)> = all.map(|(link, worker)| (*link, worker.clone())).collect();
-        let some: Vec<_> = all.iter().filter(|(_, worker)| worker.card.accepting).cloned().collect();
-        if some.is_empty() && except.is_none() { all } else { some }
+        let all: Vec<(LinkId, &Worker, RoutingDecision)> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| Some(worker.node) != except)
+            .map(|(link, worker)| (*link, worker, self.fitness(worker)))
+            .collect();
+        let worst = if except.is_none() { RoutingDecision::Drain } else { RoutingDecision::Investigate };
+        let best = all.iter().map(|(_, _, fitness)| *fitness).min().filter(|best| *best <= worst);
+        let taken = all.iter().filter(|(_, _, fitness)| Some(*fitness) == best);
+        taken.map(|(link, worker, _)| (*link, (*worker).clone())).collect()
     }
 
     /// Gives load to the workers that take shares, `except` one. The names of those that get a part.

@@ -8,6 +8,7 @@ mod cancel;
 mod core;
 mod dispatch;
 mod finish;
+mod health;
 mod job;
 mod joiners;
 mod membership;

@@ -12,6 +12,7 @@ use hyperscale_codec::messages::{
 use hyperscale_codec::{Head, JobId, RawFrame, Role};
 use hyperscale_core::{DialId, LinkId, Peer};
 use hyperscale_fleet::{Card, Dialled, PeerLink, beat_ms, page};
+use hyperscale_health::RoutingDecision;
 use hyperscale_ledger::ManagerEntry;
 
 use crate::core::{Command, ManagerCore, ManagerEffects, Worker};
@@ -86,8 +87,9 @@ impl ManagerCore {
                 false => tracing::warn!(worker = worker.name, "a worker is gone"),
             }
             self.departed.keep(now, worker.card.clone(), gone.left);
+            self.unwatch_worker(worker.node, gone.left);
             self.announce(effects);
-            self.on_worker_lost(&worker, effects);
+            self.on_worker_lost(&worker, "is gone", effects);
         }
     }
 
@@ -133,7 +135,7 @@ impl ManagerCore {
 
     /// Shards of workers that take work.
     pub(crate) fn worker_shards(&self) -> u32 {
-        let able = self.workers.values().filter(|worker| worker.card.accepting);
+        let able = self.workers.values().filter(|worker| self.fitness(worker) < RoutingDecision::Drain);
         able.fold(0, |sum, worker| sum.saturating_add(worker.shards))
     }
 
@@ -261,6 +263,7 @@ impl ManagerCore {
         self.workers.retain(|_, other| other.node != node);
         self.on_worker_back(link, node, effects);
         self.workers.insert(link, Worker { node, name, shards, card });
+        self.watch_worker(node, told.capacity_vus.to_native());
         self.announce(effects);
     }
 
@@ -320,7 +323,8 @@ impl ManagerCore {
         let Some(entry) = self.links.get_mut(&link) else { return };
         entry.hear(now, wall, &beat.health, &beat.clock);
         let Some(worker) = self.workers.get_mut(&link) else { return };
-        worker.card.jobs = beat.shares.to_native();
+        let shares = beat.shares.to_native();
+        worker.card.jobs = shares;
         let accepting = beat.health.accepting_work;
         if worker.card.accepting != accepting {
             worker.card.accepting = accepting;
@@ -331,12 +335,15 @@ impl ManagerCore {
                 self.move_shares_of(node, effects);
             }
         }
+        self.on_worker_health(link, &beat.health, shares, effects);
     }
 
     pub(crate) fn on_gate_beat(&mut self, link: LinkId, beat: &ArchivedGateHeartbeat) {
         let (now, wall) = (self.now, self.config.wall);
         if let Some(entry) = self.links.get_mut(&link) {
             entry.hear(now, wall, &beat.health, &beat.clock);
+            // Whoever hears a gate is not cut off: what fails here does so there.
+            self.health.on_watcher_connected(now);
         }
     }
 
@@ -353,8 +360,8 @@ impl ManagerCore {
     pub(crate) fn beat(&mut self, effects: &mut ManagerEffects) {
         let (now, wall) = (self.now, self.config.wall);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let (jobs, workers, free) =
-            (count(self.live_jobs()), count(self.workers.len()), self.worker_shards());
+        let (live, known) = self.workers_live_and_known();
+        let (jobs, free) = (count(self.live_jobs()), self.worker_shards());
         let (identity, accepting) = (&self.config.identity, !self.draining);
         for (id, link) in &mut self.links {
             let (health, clock) = link.beat(identity, now, wall, accepting, free);
@@ -365,8 +372,8 @@ impl ManagerCore {
                 has_quorum: true,
                 accepting_jobs: accepting,
                 is_leader: false,
-                workers_live: workers,
-                workers_known: workers,
+                workers_live: count(live),
+                workers_known: count(known),
                 jobs,
                 ..ManagerHeartbeat::default()
             };

@@ -18,12 +18,18 @@ const LEAD_LOST: Duration = Duration::from_millis(100);
 
 impl ManagerCore {
     /// A worker is gone: what it told stays in the totals, the others take its load over.
-    pub(crate) fn on_worker_lost(&mut self, worker: &Worker, effects: &mut ManagerEffects) {
+    /// `what`: `is gone`, or what else is wrong with it where its link lives.
+    pub(crate) fn on_worker_lost(&mut self, worker: &Worker, what: &str, effects: &mut ManagerEffects) {
         let now = self.now;
         let nobody = self.takers(Some(worker.node)).is_empty();
-        let mut touched = Vec::new();
+        let (mut touched, mut ended) = (Vec::new(), Vec::new());
         for job in self.jobs.values_mut().filter(|job| job.outcome.is_none()) {
-            let held = shares_of(job, worker.node);
+            let mut held = shares_of(job, worker.node);
+            // Of a worker whose link lives it may be said twice: what moves already does.
+            held.retain(|(at, share_id)| {
+                let share = job.workflows.get(*at).and_then(|entry| entry.shares.get(share_id));
+                !share.and_then(|share| share.moving).is_some_and(|moving| moving.lost.is_some())
+            });
             (0..job.workflows.len()).for_each(|at| job.view.forget((worker.node, wire(at))));
             if held.is_empty() {
                 continue;
@@ -32,7 +38,7 @@ impl ManagerCore {
                 record.state = WorkerState::Lost;
             }
             let goes_on = if nobody { "its share ended" } else { "others take its share" };
-            job.event(now, "worker_lost", format!("worker {} is gone; {goes_on}", worker.name));
+            job.event(now, "worker_lost", format!("worker {} {what}; {goes_on}", worker.name));
             send_told(job, worker.node, effects);
             for (at, share_id) in held {
                 let missing = missing_iterations(job, at, share_id);
@@ -45,11 +51,13 @@ impl ManagerCore {
                 if nobody || job.cancelled || moved {
                     lose(job, at, share_id, now);
                     touched.push((job.id, wire(at)));
+                    ended.push((job.id, at, share_id));
                 } else {
                     propose(job, at, share_id, Some(missing), effects);
                 }
             }
         }
+        ended.into_iter().for_each(|(id, at, share_id)| self.end_where_it_lives(id, at, share_id, effects));
         for (id, workflow) in touched {
             self.start_if_ready(id, workflow, false, effects);
             self.end_if_done(id, workflow, effects);
@@ -124,13 +132,14 @@ impl ManagerCore {
                 tell_gap(job, share_id.0, from_us, at, now);
             }
         }
+        self.end_where_it_lives(id, at, share_id, effects);
         self.start_if_ready(id, workflow, false, effects);
         self.end_if_done(id, workflow, effects);
     }
 }
 
 /// Where others began with a share that ended because its worker was taken for lost.
-fn taken_over_at(share: &WorkerShare) -> Option<u64> {
+pub(crate) fn taken_over_at(share: &WorkerShare) -> Option<u64> {
     let moving = share.moving.filter(|moving| moving.lost.is_some())?;
     (share.ended.is_some() && share.started).then_some(moving.from_us)
 }

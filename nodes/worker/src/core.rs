@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkflowCancelRequest, ArchivedWorkflowDispatch, ArchivedWorkflowStart, CancelOutcome,
-    ErrorReply, ManagerHeartbeat, PushPull, RegistrationResponse, ShareRevision, StatsAck, StatsFinalAck,
-    WorkflowCancelRequest, WorkflowCancelResponse, WorkflowDispatch, WorkflowDispatchAck,
-    WorkflowFinalResultAck, WorkflowStart,
+    ErrorReply, HealthcheckExtensionResponse, ManagerHeartbeat, PushPull, RegistrationResponse,
+    ShareRevision, StatsAck, StatsFinalAck, WorkflowCancelRequest, WorkflowCancelResponse, WorkflowDispatch,
+    WorkflowDispatchAck, WorkflowFinalResultAck, WorkflowStart,
 };
 use hyperscale_codec::{Archived, Attempt, DecodeError, Head, JobId, Kind, RawFrame, ShardId, WorkflowId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
 use hyperscale_fleet::{BEAT, Dialer, Identity, Membership, MembershipConfig, PeerLink};
 
+use crate::progress::Standing;
 use crate::share::{HostPort, Share};
 
 /// Shares at once, over all jobs; one more is refused.
@@ -78,6 +79,7 @@ pub struct WorkerCore {
     pub(crate) drained: bool,
     /// A manager took this one on.
     pub(crate) joined: bool,
+    pub(crate) standings: BTreeMap<LinkId, Standing>,
     next_beat: Instant,
     epochs: u32,
     scratch: Vec<u8>,
@@ -97,6 +99,7 @@ impl WorkerCore {
             leaving: false,
             drained: false,
             joined: false,
+            standings: BTreeMap::new(),
             next_beat: Instant::ZERO,
             epochs: 0,
             scratch: Vec::new(),
@@ -151,6 +154,9 @@ impl WorkerCore {
                 self.membership.on_push_pull(self.now, (link, &frame), told, &self.links, effects);
             }
             Kind::ManagerHeartbeat => self.on_manager_beat(link, frame.decode::<ManagerHeartbeat>(scratch)?),
+            Kind::HealthcheckExtensionResponse => {
+                self.on_extension(link, frame.decode::<HealthcheckExtensionResponse>(scratch)?);
+            }
             Kind::ErrorReply => {
                 let told = frame.decode::<ErrorReply>(scratch)?;
                 tracing::warn!(
@@ -162,6 +168,7 @@ impl WorkerCore {
             }
             // Everything else is an answer that changes nothing here, or not for a worker.
             Kind::Goodbye
+            | Kind::HealthcheckExtensionRequest
             | Kind::JobCancelRequest
             | Kind::JobCancelResponse
             | Kind::WorkflowCancelResponse
@@ -411,6 +418,7 @@ impl Core for WorkerCore {
                 if self.next_beat <= now {
                     self.next_beat = now + BEAT;
                     self.beat(effects);
+                    self.ask_for_time(effects);
                     self.stop_orphans(effects);
                 }
                 self.membership.on_timer(now, &self.links, effects);

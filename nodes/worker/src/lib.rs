@@ -6,6 +6,7 @@
 
 mod core;
 mod peers;
+mod progress;
 mod report;
 mod revise;
 mod share;

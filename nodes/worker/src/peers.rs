@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hyperscale_codec::messages::{ArchivedManagerHeartbeat, ArchivedRegistrationResponse, WorkerHeartbeat};
+use hyperscale_codec::messages::{
+    ArchivedManagerHeartbeat, ArchivedRegistrationResponse, HealthPiggyback, WorkerHeartbeat,
+};
 use hyperscale_codec::{Head, Role};
 use hyperscale_core::{DialId, LinkId, Peer};
 use hyperscale_engine::orders::{Order, ShareKey};
@@ -56,6 +58,7 @@ impl WorkerCore {
         self.dialer.on_down(now, link);
         let gone = self.links.remove(&link);
         self.membership.on_link_down(now, (link, gone.as_ref()), &self.links, effects);
+        self.standings.remove(&link);
         for share in self.shares.values_mut().filter(|share| share.link == link) {
             share.orphaned_since.get_or_insert(now);
         }
@@ -101,10 +104,13 @@ impl WorkerCore {
     fn beat_one(&mut self, link: LinkId, effects: &mut WorkerEffects) {
         let (now, wall) = (self.now, self.config.wall);
         let shares = u32::try_from(self.live_shares()).unwrap_or(u32::MAX);
-        let free = self.config.capacity_vus / 1_000;
+        // A worker of fewer has some too.
+        let free = self.config.capacity_vus.div_ceil(1_000);
+        let (throughput, expected_throughput) = self.rates(link);
         let Some(entry) = self.links.get_mut(&link) else { return };
         let (health, clock) = entry.beat(&self.config.identity, now, wall, !self.draining, free);
         let health = self.membership.stamp(health);
+        let health = HealthPiggyback { throughput, expected_throughput, ..health };
         let beat = WorkerHeartbeat { health, clock, shares, ..WorkerHeartbeat::default() };
         effects.send(link, Head::default(), &beat);
     }

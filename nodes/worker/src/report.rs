@@ -44,7 +44,11 @@ impl WorkerCore {
         share.pending_from = Some(share.pending_from.map_or(from, |first| first.min(from)));
         share.pending_to = share.pending_to.max(to);
         share.pending_since.get_or_insert(now);
+        let window = share.plan.window.as_secs_f32();
         if let Some(part) = share.part_mut(shard) {
+            let windows = to.saturating_sub(from).saturating_add(1);
+            let ended: u64 = delta.steps().iter().map(|step| step.count).sum();
+            (part.told_at, part.units_per_s) = (Some(now), rate(ended, windows, window));
             part.total.advance(delta);
             part.pending.advance(delta);
             part.told_through = part.told_through.max(Some(to));
@@ -188,6 +192,11 @@ impl Share {
         let dirty = self.parts.iter().filter(|part| part.dirty);
         build_all(dirty.map(|part| self.columns_of(worker, false, |other| other.shard == part.shard)))
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate of which two digits count")]
+fn rate(ended: u64, windows: u32, window_s: f32) -> f32 {
+    ended as f32 / (windows as f32 * window_s).max(0.001)
 }
 
 /// Each message of an epoch has the next number.

@@ -42,6 +42,9 @@ pub(crate) struct ShardPart {
     pub(crate) pending: CellSet,
     pub(crate) told_through: Option<u32>,
     pub(crate) dirty: bool,
+    /// When it last reported, and steps that ended per second in the windows it told of then.
+    pub(crate) told_at: Option<Instant>,
+    pub(crate) units_per_s: f32,
     pub(crate) ended: Option<Box<Ended>>,
     final_kept: bool,
 }
@@ -64,6 +67,8 @@ pub(crate) struct Share {
     failed: Option<String>,
     /// From the job's start to this share's, once that is ordered.
     pub(crate) started: Option<Duration>,
+    /// When it has load, once that is ordered.
+    pub(crate) begins: Option<Instant>,
     pub(crate) pending_from: Option<u32>,
     pub(crate) pending_to: u32,
     pub(crate) pending_since: Option<Instant>,
@@ -110,6 +115,8 @@ impl Share {
             pending: CellSet::new(steps),
             told_through: None,
             dirty: false,
+            told_at: None,
+            units_per_s: 0.0,
             ended: None,
             final_kept: false,
         });
@@ -125,6 +132,7 @@ impl Share {
             parts: parts.collect(),
             failed: None,
             started: None,
+            begins: None,
             pending_from: None,
             pending_to: 0,
             pending_since: None,
@@ -215,6 +223,7 @@ impl Share {
             return;
         }
         self.started = Some(at.since(job_start));
+        self.begins = Some(at + self.from);
         self.last_snapshot = Some(at);
         let key = self.key;
         self.order_all(effects, || Order::Start { key, at, job_start });

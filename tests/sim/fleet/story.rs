@@ -107,6 +107,10 @@ impl Fleet {
         self.place(&format!("worker-{worker}"))
     }
 
+    pub(crate) fn node_id(&self, name: &str) -> hyperscale_codec::NodeId {
+        self.nodes[self.place(name)].identity.node
+    }
+
     pub(crate) fn role(&self, name: &str) -> Role {
         self.nodes[self.place(name)].identity.role
     }
@@ -326,6 +330,16 @@ impl Fleet {
                 fake.spread = true;
             }
         }
+    }
+
+    /// From now on a worker's load shards stand still, or go on; the worker itself answers.
+    pub(crate) fn freeze_load_of(&mut self, worker: usize, frozen: bool) {
+        let at = self.worker(worker);
+        for load in &mut self.nodes[at].load {
+            let LoadShard::Fake(fake) = load else { panic!("an engine cannot stand still") };
+            fake.frozen = frozen;
+        }
+        self.refresh(at);
     }
 
     /// From now on nothing of a share is recorded in its first window.
