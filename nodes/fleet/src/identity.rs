@@ -27,6 +27,9 @@ pub struct Identity {
     /// Where its frame port and its admin port are, once they listen.
     pub addr: Option<SocketAddr>,
     pub admin: Option<SocketAddr>,
+    /// Its UDP ports for membership and for health probes, of the same address; 0: none.
+    pub swim_port: u16,
+    pub oob_port: u16,
 }
 
 impl Identity {
@@ -46,6 +49,8 @@ impl Identity {
             shards: 1,
             addr: None,
             admin: None,
+            swim_port: 0,
+            oob_port: 0,
         }
     }
 
