@@ -105,6 +105,12 @@ causes! {
     PeerLimit = "peer_limit",
     /// A link was silent for too long.
     Idle = "idle",
+    /// A datagram over 1,500 bytes was not taken, or not sent.
+    DatagramOversized = "datagram_oversized",
+    /// A datagram was not sent: the kernel had no room for it at once.
+    DatagramDropped = "datagram_dropped",
+    /// A datagram was not sent: the kernel refused it, or this node has no such port.
+    DatagramRefused = "datagram_refused",
 }
 
 impl Cause {

@@ -42,6 +42,14 @@ counters! {
     accept_failures,
     /// Times the shard's loop stood still for a second or more.
     loop_stalls,
+    /// Datagrams taken, of any port.
+    datagrams_in,
+    /// Their bytes.
+    datagram_bytes_in,
+    /// Datagrams that the kernel took from us.
+    datagrams_out,
+    /// Their bytes.
+    datagram_bytes_out,
 }
 
 /// One counter.

@@ -1,4 +1,4 @@
-//! The only place that knows glommio and sockets: shards, mailboxes, links, timers, signals.
+//! The only place that knows glommio and sockets: shards, mailboxes, links, datagrams, timers, signals.
 //!
 //! A node starts its [`Shard`]s with [`start`]; each runs one body. On a shard, [`NodeDriver`] carries a core's frames,
 //! timers and effects. Nothing here decides anything about jobs or load.
@@ -63,6 +63,7 @@ mod stop;
 mod task;
 pub mod tcp;
 mod timer;
+pub mod udp;
 
 pub use ask::{Answer, Ask, ask};
 pub use causes::{Cause, Causes};

@@ -1,4 +1,4 @@
-//! Frames pass through a driver without an allocation each.
+//! Frames and datagrams pass through a driver without an allocation each.
 //!
 //! The executor allocates for each wait, the driver for none of its frames: in a burst there are far more frames than
 //! waits.
@@ -12,12 +12,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use hyperscale_codec::messages::Goodbye;
 use hyperscale_codec::{Encoder, Head, NodeId, Role};
-use hyperscale_core::{Core, Effects, Event, Instant};
+use hyperscale_core::{Core, DatagramPort, Effects, Event, Instant};
+use hyperscale_runtime::udp::bind_ports;
 use hyperscale_runtime::{NodeConfig, NodeDriver, ShardOptions, start};
 
 struct Counting;
@@ -49,10 +50,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Sends every frame back as it came.
+/// Sends every frame and datagram back as it came.
 #[derive(Default)]
 struct Mirror {
     frames: u64,
+    datagrams: u64,
 }
 
 enum Never {}
@@ -65,6 +67,9 @@ impl Core for Mirror {
         if let Event::Frame { link, frame } = event {
             self.frames += 1;
             effects.forward(link, frame.bytes);
+        } else if let Event::Datagram { port, from, bytes } = event {
+            self.datagrams += 1;
+            effects.datagram(port, from, bytes);
         }
     }
 
@@ -147,4 +152,45 @@ fn a_burst_of_frames_costs_fewer_allocations_than_a_twentieth_of_its_frames() {
     let (frames, allocations) = counted.unwrap().join(Duration::from_secs(20)).unwrap()[0];
     assert_eq!(frames, 104 * BURST as u64);
     assert!(allocations < 100 * BURST as u64 / 20, "{allocations} allocations for {} frames", 100 * BURST);
+}
+
+/// What is allocated while `bursts` bursts of datagrams come and go. All of a burst wait before the shard gets a turn.
+fn allocated(bursts: usize, burst: usize) -> u64 {
+    let counted = start(&[ShardOptions::small()], move |shard| async move {
+        let (listeners, ports) = bind_ports(([127, 0, 0, 1], 0).into(), 1).unwrap();
+        let config = NodeConfig::new(Role::Gate, NodeId(1), "gate");
+        let commands = |never: Never, _cx: &mut hyperscale_runtime::CommandCx<'_, ()>| match never {};
+        let node = NodeDriver::start_on(&shard, config, listeners, ports, Mirror::default(), commands);
+        let to = node.datagram_addr(DatagramPort::Membership).unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let (mut before, mut back) = (0, [0; 2000]);
+        // The first bursts have buffers grow.
+        for sent in 1..=bursts + 10 {
+            if sent == 11 {
+                before = ALLOCATIONS.with(Cell::get);
+            }
+            for _ in 0..burst {
+                peer.send_to(&[7; 1_400], to).unwrap();
+            }
+            while node.with_core(|core| core.datagrams) < (sent * burst) as u64 {
+                shard.sleep(Duration::from_millis(1)).await;
+            }
+            for _ in 0..burst {
+                assert_eq!(peer.recv(&mut back).unwrap(), 1_400);
+            }
+        }
+        let allocations = ALLOCATIONS.with(Cell::get) - before;
+        node.stop().await;
+        allocations
+    });
+    counted.unwrap().join(Duration::from_secs(20)).unwrap()[0]
+}
+
+#[test]
+fn a_datagram_costs_no_allocation() {
+    const BURSTS: usize = 100;
+    let (one, many) = (allocated(BURSTS, 1), allocated(BURSTS, 48));
+    // A burst costs its waits, however many come with it: now and then one more for the test's own sleep.
+    assert!(many < one + BURSTS as u64, "{many} allocations for bursts of 48, {one} for bursts of one");
 }

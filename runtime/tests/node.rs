@@ -12,6 +12,8 @@ mod support;
 
 #[path = "node/callers.rs"]
 mod callers;
+#[path = "node/datagrams.rs"]
+mod datagrams;
 #[path = "node/frames.rs"]
 mod frames;
 #[path = "node/raw.rs"]

@@ -162,8 +162,8 @@ impl Swim {
 
     /// Whether a datagram is of this group.
     #[must_use]
-    pub fn is_addressed(&self, _bytes: &[u8]) -> bool {
-        true
+    pub fn is_addressed(&self, bytes: &[u8]) -> bool {
+        crate::seal::Seal::open(&self.seal, bytes, &mut Vec::new()).is_ok()
     }
 
     /// When [`Input::Timer`] is due next, if at all.

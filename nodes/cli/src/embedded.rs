@@ -14,6 +14,7 @@ use hyperscale_fleet::{Identity, SwimConfig};
 use hyperscale_runtime::load_socket::LoadOptions;
 use hyperscale_runtime::signals::{Signal, Signals};
 use hyperscale_runtime::tcp::{BoundListener, bind};
+use hyperscale_runtime::udp::DatagramPorts;
 use hyperscale_runtime::{LinkLimits, Shard, ShardOptions, Shards, StopReason, TaskKind, clock, entropy};
 use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail};
 
@@ -114,6 +115,8 @@ impl Fleet {
         let seed = || entropy::seed().map_err(|error| error.to_string());
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let limits = LinkLimits::default;
+        // What shares a process needs no membership.
+        let no_ports = DatagramPorts::default;
         let fleet = || "embedded".to_owned();
         // Nothing here is ever left behind: what a part has to say, the client says.
         let refused = |part: &'static str| {
@@ -159,14 +162,15 @@ impl Fleet {
             limits: limits(),
             swim: SwimConfig::lan(),
         };
-        let manager = hyperscale_manager_driver::start(shard, &manager, listener, seed()?, None, {
-            let refused = refused("manager");
-            move |told| {
-                if let hyperscale_manager_driver::Told::Refused(why) = told {
-                    refused(why);
+        let manager =
+            hyperscale_manager_driver::start(shard, &manager, listener, no_ports(), seed()?, None, {
+                let refused = refused("manager");
+                move |told| {
+                    if let hyperscale_manager_driver::Told::Refused(why) = told {
+                        refused(why);
+                    }
                 }
-            }
-        });
+            });
 
         let worker = hyperscale_worker_driver::Worker {
             identity: Identity {
@@ -182,7 +186,7 @@ impl Fleet {
             swim: SwimConfig::lan(),
         };
         let mail = ends.core.take().ok_or("the worker started twice")?;
-        let worker = hyperscale_worker_driver::start_core(shard, &worker, None, seed()?, mail, {
+        let worker = hyperscale_worker_driver::start_core(shard, &worker, None, no_ports(), seed()?, mail, {
             let refused = refused("worker");
             move |told| {
                 if let hyperscale_worker_driver::Told::Refused(why) = told {

@@ -6,6 +6,7 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod connect;
+mod datagrams;
 mod node;
 mod post;
 mod pump;
@@ -19,7 +20,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use hyperscale_core::{Core, Instant, LinkId};
+use hyperscale_core::{Core, DatagramPort, Instant, LinkId};
 
 use crate::link::handshake::NodeConfig;
 use crate::mailbox::Inbox;
@@ -27,8 +28,10 @@ use crate::notify::Notify;
 use crate::stop::StopReason;
 use crate::task::{TaskGroup, TaskKind, panic_message};
 use crate::tcp::{BoundListener, ListenError, bind};
+use crate::udp::{DatagramPorts, Udp};
 use crate::{Queue, Shard};
 
+use datagrams::Ports;
 use node::Node;
 use post::{Post, Posted};
 use refusals::Refusals;
@@ -59,19 +62,25 @@ impl<C: Core + 'static> NodeDriver<C> {
             Some(addr) => bind(addr, 1)?,
             None => Vec::new(),
         };
-        Ok(Self::start_on(shard, config, listeners, core, commands))
+        Ok(Self::start_on(shard, config, listeners, DatagramPorts::default(), core, commands))
     }
 
-    /// Starts to run `core` on sockets that listen already, such as its shard's share of the node's address and a
-    /// port of its own.
+    /// Starts to run `core` on sockets that are bound already, such as its shard's share of the node's address, a
+    /// port of its own, and the node's ports for datagrams. Where those are on another shard, the configuration tells
+    /// their numbers.
     pub fn start_on(
         shard: &Shard,
-        config: NodeConfig,
+        mut config: NodeConfig,
         listeners: Vec<BoundListener>,
+        datagrams: DatagramPorts,
         core: C,
         commands: impl FnMut(C::Command, &mut CommandCx<'_, C::Local>) + 'static,
     ) -> NodeHandle<C> {
         let addrs = listeners.iter().map(BoundListener::addr).collect();
+        if datagrams.membership.is_some() || datagrams.health.is_some() {
+            (config.swim_port, config.oob_port) = (datagrams.swim_port(), datagrams.oob_port());
+        }
+        let ports = Ports::open(shard, datagrams);
         let post = Rc::<Post<C::Local>>::default();
         let driver = Rc::new_cyclic(|driver: &std::rc::Weak<Driver<C>>| {
             let dialler = driver.clone();
@@ -103,6 +112,8 @@ impl<C: Core + 'static> NodeDriver<C> {
             let accepting = Rc::clone(&driver).accept(listener.open(shard));
             driver.spawn("accept", TaskKind::Service, accepting);
         }
+        driver.open_ports(&ports);
+        driver.node.borrow_mut().ports = ports;
         driver.spawn("core", TaskKind::Service, Rc::clone(&driver).pump());
         driver.spawn("sweep", TaskKind::Service, Rc::clone(&driver).sweep());
         NodeHandle { driver, addrs }
@@ -188,6 +199,17 @@ impl<C: Core + 'static> NodeHandle<C> {
         self.addrs.first().copied()
     }
 
+    /// Where the core's datagrams of this kind come to, if it has such a port.
+    #[must_use]
+    pub fn datagram_addr(&self, port: DatagramPort) -> Option<SocketAddr> {
+        let ports = &self.driver.node.borrow().ports;
+        let socket = match port {
+            DatagramPort::Membership => ports.membership.as_deref(),
+            DatagramPort::Health => ports.health.as_deref(),
+        };
+        socket.map(Udp::addr)
+    }
+
     /// To tell the core something, from a task of this shard.
     #[must_use]
     pub fn local(&self) -> LocalSender<C::Local> {
@@ -215,13 +237,15 @@ impl<C: Core + 'static> NodeHandle<C> {
         self.driver.node.borrow().links.len()
     }
 
-    /// Stops in order: refuses newcomers, closes the listeners, sends what is queued, closes the links, and ends every
+    /// Stops in order: refuses newcomers, closes the listeners and the ports for datagrams, sends what is queued, closes the links, and ends every
     /// task. The core is not called any more. Not from a task that the driver started.
     pub async fn stop(self) {
         let Self { driver, .. } = self;
         driver.draining.set(true);
         driver.enter(|node| node.say_goodbye(&format!("{} has stopped", driver.config.name)));
         driver.silent.set(true);
+        // With its task's, its last holders.
+        driver.node.borrow_mut().ports = Ports::default();
         let links = std::mem::take(&mut driver.node.borrow_mut().links);
         for entry in links.values() {
             entry.carrier.close();

@@ -8,6 +8,7 @@ use hyperscale_codec::messages::{ErrorReply, Goodbye};
 use hyperscale_codec::{Encode, Encoder, ErrorCode, Flags, HEADER_LEN, Head, Header, NodeId, RawFrame};
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer};
 
+use super::datagrams::Ports;
 use super::post::{LocalSender, Posted};
 use super::sibling::Crossings;
 use super::strikes::Strikes;
@@ -98,6 +99,7 @@ pub(super) struct Node<C: Core> {
     /// Events that effects of this turn led to.
     chain: VecDeque<Posted<C::Local>>,
     pub(super) links: BTreeMap<LinkId, LinkEntry>,
+    pub(super) ports: Ports,
     commands: Commands<C>,
     dial: Dial,
     sender: LocalSender<C::Local>,
@@ -122,6 +124,7 @@ impl<C: Core> Node<C> {
             spare: Vec::new(),
             chain: VecDeque::new(),
             links: BTreeMap::new(),
+            ports: Ports::default(),
             commands,
             dial,
             sender,
@@ -275,7 +278,9 @@ impl<C: Core> Node<C> {
                     self.chain.extend(failed);
                 }
                 Effect::Refused { link, kind, code } => self.refused(now, link, kind, code),
-                Effect::Datagram { .. } => {}
+                Effect::Datagram { port, to, range } => {
+                    self.ports.send(&self.shard, port, to, self.effects.frame(range));
+                }
                 Effect::Dial { dial, addr } => (self.dial)(dial, addr),
                 // Down for the core from here on; what is queued goes out behind its back.
                 Effect::Close { link } => self.chain.push_back(Posted::LinkDown(link, LinkDown::Local)),

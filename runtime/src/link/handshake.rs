@@ -65,6 +65,10 @@ pub struct NodeConfig {
     pub ports: Vec<u16>,
     /// Where to listen, if at all; port 0 for a free one.
     pub listen: Option<SocketAddr>,
+    /// The number of its UDP port for membership, on whichever shard that is; 0 without one.
+    pub swim_port: u16,
+    /// And of that for health probes.
+    pub oob_port: u16,
     /// Where its HTTP endpoints are, if it has some; who asks for them at the frame port is told.
     pub admin: Option<SocketAddr>,
     /// Bounds and deadlines.
@@ -88,6 +92,8 @@ impl NodeConfig {
             shards: 1,
             ports: Vec::new(),
             listen: None,
+            swim_port: 0,
+            oob_port: 0,
             admin: None,
             limits: LinkLimits::default(),
         }
@@ -105,6 +111,8 @@ impl NodeConfig {
             shards: identity.shards,
             accepts: accepts.to_vec(),
             listen: identity.addr,
+            swim_port: identity.swim_port,
+            oob_port: identity.oob_port,
             admin: identity.admin,
             ..Self::new(identity.role, identity.node, identity.name.clone())
         }
@@ -131,8 +139,8 @@ impl NodeConfig {
             text,
             name: self.name.clone(),
             ports: self.ports.clone(),
-            swim_port: 0,
-            oob_port: 0,
+            swim_port: self.swim_port,
+            oob_port: self.oob_port,
         }
     }
 

@@ -11,7 +11,7 @@ mod supervise;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use glommio::{Latency, Shares, TaskQueueHandle, executor};
 
 use crate::causes::Causes;
 use crate::counters::Counters;
-use crate::notify::Latch;
+use crate::notify::{Latch, Notify};
 use crate::stop::{Stop, StopReason};
 use crate::task::{TaskGroup, TaskHandle, TaskKind, Tasks, panic_message};
 
@@ -33,6 +33,9 @@ pub use supervise::{NodeError, Shards};
 pub enum Queue {
     /// Few and urgent: cores, links, timers. Served within a millisecond while the shard is saturated.
     Control,
+    /// Few, and before all else: probes that ask whether this node lives. They wait for the slice that runs, of a
+    /// millisecond, and one more, however many tasks the other queues have.
+    Health,
     /// Many and patient: the load itself.
     Data,
 }
@@ -46,8 +49,11 @@ struct Inner {
     id: u16,
     count: u16,
     control: TaskQueueHandle,
+    health: TaskQueueHandle,
     data: TaskQueueHandle,
     tasks: Rc<Tasks>,
+    /// Those who look whether they missed something, at each beat.
+    looks: RefCell<Vec<Weak<Notify>>>,
     stop: Stop,
     stopping: Latch,
     counters: Arc<Counters>,
@@ -84,11 +90,25 @@ impl Shard {
         causes: Arc<Causes>,
         exits: Exits,
     ) -> Self {
-        let control = Latency::Matters(Duration::from_millis(1));
-        let control = executor().create_task_queue(Shares::Static(1000), control, "control");
+        let soon = Latency::Matters(Duration::from_millis(1));
+        let control = executor().create_task_queue(Shares::Static(1000), soon, "control");
+        let health = executor().create_task_queue(Shares::Static(1000), soon, "health");
         let data = executor().create_task_queue(Shares::Static(200), Latency::NotImportant, "data");
-        let (tasks, stopping) = (Rc::default(), Latch::default());
-        Self(Rc::new(Inner { id, count, control, data, tasks, stop, stopping, counters, causes, exits }))
+        let (tasks, stopping, looks) = (Rc::default(), Latch::default(), RefCell::default());
+        Self(Rc::new(Inner {
+            id,
+            count,
+            control,
+            health,
+            data,
+            tasks,
+            looks,
+            stop,
+            stopping,
+            counters,
+            causes,
+            exits,
+        }))
     }
 
     /// Its number in the node, from 0.
@@ -164,6 +184,7 @@ impl Shard {
     ) -> TaskHandle {
         let queue = match queue {
             Queue::Control => self.0.control,
+            Queue::Health => self.0.health,
             Queue::Data => self.0.data,
         };
         let (shard, stop, counters) = (self.0.id, self.0.stop.clone(), Arc::clone(&self.0.counters));
@@ -213,6 +234,24 @@ impl Shard {
     /// Has `exit` called on this thread once the executor has ended, by a panic or not.
     pub(crate) fn on_exit(&self, exit: impl FnOnce() + 'static) {
         self.0.exits.0.borrow_mut().push(Box::new(exit));
+    }
+
+    /// Notified at each beat of the shard's heart, some four times a second, for whom a wake-up may be lost: it costs
+    /// no wake-up of the shard's own. Ends with what is given.
+    pub(crate) fn on_beat(&self) -> Rc<Notify> {
+        let look = Rc::<Notify>::default();
+        self.0.looks.borrow_mut().push(Rc::downgrade(&look));
+        look
+    }
+
+    fn beat(&self) {
+        self.0.looks.borrow_mut().retain(|look| match look.upgrade() {
+            Some(look) => {
+                look.notify();
+                true
+            }
+            None => false,
+        });
     }
 
     /// Hears the node's stop, from whatever thread it was asked.

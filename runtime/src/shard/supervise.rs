@@ -118,6 +118,7 @@ impl Heart {
     pub(super) async fn beat(self: Arc<Self>, shard: Shard) {
         loop {
             self.beats.fetch_add(1, Ordering::Relaxed);
+            shard.beat();
             let mut polled = false;
             // A poke is just an early beat.
             let poked = poll_fn(|cx| {

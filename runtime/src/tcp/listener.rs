@@ -39,6 +39,17 @@ pub enum ListenError {
         /// What the system said.
         source: io::Error,
     },
+    /// Somebody takes the datagrams there.
+    #[error("UDP {0} is in use; a node needs its frame port's number for UDP too. Choose another port")]
+    DatagramsInUse(SocketAddr),
+    /// Anything else about datagrams.
+    #[error("UDP {addr}: {source}")]
+    Datagrams {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// A listening socket on its way to its shard.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{ErrorReply, Goodbye, JobFinalResultAck};
 use hyperscale_codec::{DecodeError, Head, Kind, NodeId, RawFrame, Role};
-use hyperscale_core::{Core, DialError, DialId, Effects, Event, Instant, LinkDown, LinkId};
+use hyperscale_core::{Core, DatagramPort, DialError, DialId, Effects, Event, Instant, LinkDown, LinkId};
 use hyperscale_runtime::{
     LinkLimits, NodeConfig, NodeError, Shard, ShardOptions, StopReason, clock, mailbox, start,
 };
@@ -124,9 +124,11 @@ pub struct Scribe {
     pub codes: Vec<u16>,
     /// Kinds nobody here knows.
     pub strange: Vec<u16>,
+    /// Ports and lengths of datagrams.
+    pub datagrams: Vec<(DatagramPort, usize)>,
     pub timers: Vec<Instant>,
     pub deadline: Option<Instant>,
-    /// Answer every word with the same.
+    /// Answer every word and every datagram with the same.
     pub echo: bool,
     pub scratch: Vec<u8>,
 }
@@ -139,6 +141,8 @@ pub enum Order {
     Close(LinkId),
     Wake(Instant),
     Panic,
+    /// Send so many bytes.
+    Datagram(DatagramPort, SocketAddr, usize),
     /// Ask the driver for so many events back, one after the other.
     Chain(u32),
     Word(String),
@@ -168,6 +172,13 @@ impl Core for Scribe {
                 if let Err(error) = self.hear(link, &frame, effects) {
                     effects.refuse(link, &frame, error.code(), error.to_string());
                 }
+            }
+            Event::Datagram { bytes, .. } if bytes == b"panic" => panic!("told to panic"),
+            Event::Datagram { port, from, bytes } => {
+                if self.echo {
+                    effects.datagram(port, from, bytes);
+                }
+                self.datagrams.push((port, bytes.len()));
             }
             Event::Local(order) => self.obey(order, effects),
         }
@@ -210,6 +221,7 @@ impl Scribe {
             Order::Close(link) => effects.close(link),
             Order::Wake(at) => self.deadline = Some(at),
             Order::Panic => panic!("told to panic"),
+            Order::Datagram(port, to, len) => effects.datagram(port, to, &vec![7; len]),
             Order::Chain(0) => {}
             Order::Chain(left) => {
                 self.heard.push((LinkId(0), left.to_string()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyperscale_fleet::Identity;
 use hyperscale_gate::{GateCore, Local};
-use hyperscale_gate_driver::{Gate, GateShard, Told as FromShard, bind_shards};
+use hyperscale_gate_driver::{BoundGate, Gate, GateShard, Told as FromShard, bind_gate};
 use hyperscale_runtime::{Answer, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
 use hyperscale_view::ShardView;
 
@@ -28,12 +28,12 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     preflight::check_host(settings.shards.len()).map_err(Failure::could_not_run)?;
     let wall = clock::wall_clock();
     let (tag, _folder) = identity(settings, wall)?;
-    let (addr, sockets) =
-        bind_shards(settings.listen, settings.shard_count()).map_err(Failure::could_not_run)?;
+    let BoundGate { addr, swim_port, oob_port, shards: sockets } =
+        bind_gate(settings.listen, settings.shard_count()).map_err(Failure::could_not_run)?;
     let causes = CausesSlot::default();
     let (admin, answers) = admin(settings, &causes)?;
     let gate = Arc::new(Gate {
-        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), ..tag },
+        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),
         join: settings.join.clone(),
         wall,

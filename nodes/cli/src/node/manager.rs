@@ -7,7 +7,8 @@ use std::time::Duration;
 use hyperscale_fleet::Identity;
 use hyperscale_manager::{Local, ManagerCore};
 use hyperscale_manager_driver::{Manager, Told as FromShard};
-use hyperscale_runtime::tcp::{BoundListener, bind};
+use hyperscale_runtime::tcp::BoundListener;
+use hyperscale_runtime::udp::{DatagramPorts, bind_ports};
 use hyperscale_runtime::{Answer, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
 use hyperscale_view::ShardView;
 
@@ -22,19 +23,20 @@ use crate::exit::Failure;
 /// Orders of the process that wait for the core.
 const ORDERS_MAX: usize = 8;
 
-type Ends = (BoundListener, Receiver<Local>, Answer<ShardView>);
+type Ends = (BoundListener, DatagramPorts, Receiver<Local>, Answer<ShardView>);
 
 pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     preflight::check_host(settings.shards.len()).map_err(Failure::could_not_run)?;
     let wall = clock::wall_clock();
     let (tag, _folder) = identity(settings, wall)?;
-    let listener = bind(settings.listen, 1).map_err(Failure::could_not_run)?.into_iter().next();
-    let listener = listener.ok_or_else(|| Failure::could_not_run("nothing listens"))?;
+    let (listeners, datagrams) = bind_ports(settings.listen, 1).map_err(Failure::could_not_run)?;
+    let (swim_port, oob_port) = (datagrams.swim_port(), datagrams.oob_port());
+    let listener = listeners.into_iter().next().ok_or_else(|| Failure::could_not_run("nothing listens"))?;
     let addr = listener.addr();
     let causes = CausesSlot::default();
     let (admin, answers) = admin(settings, &causes)?;
     let manager = Arc::new(Manager {
-        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), ..tag },
+        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),
         join: settings.join.clone(),
         wall,
@@ -44,20 +46,24 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     });
     let (order, inbox) = mailbox(ORDERS_MAX);
     let answer = answers.into_iter().next().ok_or_else(|| Failure::could_not_run("no shard"))?;
-    let ends: Arc<OnceTake<Ends>> = Arc::new(OnceTake::new((listener, inbox, answer)));
+    let ends: Arc<OnceTake<Ends>> = Arc::new(OnceTake::new((listener, datagrams, inbox, answer)));
     let (told, hear) = mpsc::channel();
     watch_stdin(settings, &told);
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
         let (ends, manager, told) = (Arc::clone(&ends), Arc::clone(&manager), told.clone());
         let causes = Arc::clone(&causes);
         async move {
-            let (Some((listener, inbox, answer)), Ok(seed)) = (ends.take(), entropy::seed()) else { return };
+            let (Some((listener, datagrams, inbox, answer)), Ok(seed)) = (ends.take(), entropy::seed())
+            else {
+                return;
+            };
             let _only_one = causes.set(Arc::clone(shard.causes()));
             watch_signals(&shard, &told);
             let node = hyperscale_manager_driver::start(
                 &shard,
                 &manager,
                 listener,
+                datagrams,
                 seed,
                 Some(inbox),
                 move |said| {

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use hyperscale_admin::{AdminConfig, AdminServer, ShardLine};
-use hyperscale_core::{Core, Instant};
-use hyperscale_runtime::{Answer, Ask, Causes, NodeHandle, Shard, ask, clock};
+use hyperscale_core::{Core, DatagramPort, Instant};
+use hyperscale_runtime::{Answer, Ask, Causes, CounterValues, NodeHandle, Shard, ask, clock};
 use hyperscale_view::{Gauge, ShardView};
 
 use super::Settings;
@@ -50,8 +50,15 @@ pub(crate) async fn serve<C: Core + 'static>(
 ) {
     let node = Rc::new(RefCell::new(Some(node)));
     let (looked_at, id) = (Rc::clone(&node), shard.id());
+    let counting = shard.clone();
     answer.open(shard, move || match looked_at.borrow().as_ref() {
-        Some(node) => node.with_core(|core| view(core, clock::now())),
+        Some(node) => {
+            let mut view = node.with_core(|core| view(core, clock::now()));
+            if node.datagram_addr(DatagramPort::Membership).is_some() {
+                view.gauges.extend(datagrams(&counting.counters().values()));
+            }
+            view
+        }
         None => ShardView::new(id),
     });
     shard.stopping().await;
@@ -59,4 +66,32 @@ pub(crate) async fn serve<C: Core + 'static>(
     if let Some(node) = ending {
         node.stop().await;
     }
+}
+
+/// What came and went by the ports for datagrams.
+#[expect(clippy::cast_precision_loss, reason = "the text format has only floats")]
+fn datagrams(counters: &CounterValues) -> [Gauge; 4] {
+    let counted = |name, help, value: u64| Gauge::counter(name, help, value as f64);
+    [
+        counted(
+            "hyperscale_datagrams_received_total",
+            "Datagrams of membership and health that came.",
+            counters.datagrams_in,
+        ),
+        counted(
+            "hyperscale_datagrams_received_bytes_total",
+            "Bytes of the datagrams that came.",
+            counters.datagram_bytes_in,
+        ),
+        counted(
+            "hyperscale_datagrams_sent_total",
+            "Datagrams that the kernel took to send.",
+            counters.datagrams_out,
+        ),
+        counted(
+            "hyperscale_datagrams_sent_bytes_total",
+            "Bytes of the datagrams that the kernel took to send.",
+            counters.datagram_bytes_out,
+        ),
+    ]
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, mpsc};
 
 use hyperscale_fleet::Identity;
 use hyperscale_runtime::load_socket::LoadOptions;
-use hyperscale_runtime::tcp::{BoundListener, bind};
+use hyperscale_runtime::tcp::BoundListener;
+use hyperscale_runtime::udp::{DatagramPorts, bind_ports};
 use hyperscale_runtime::{Answer, LinkLimits, TaskKind, clock, entropy, preflight};
 use hyperscale_view::ShardView;
 use hyperscale_worker::{Local, WorkerCore};
@@ -21,7 +22,7 @@ use super::serve::{CausesSlot, admin, serve};
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
 
-type CoreEnds = (BoundListener, CoreMail);
+type CoreEnds = (BoundListener, DatagramPorts, CoreMail);
 type ShardEnds = (ShardMail, Answer<ShardView>);
 
 pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
@@ -29,13 +30,14 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let capacity = u64::from(settings.capacity_vus).min(preflight::raise_files());
     let wall = clock::wall_clock();
     let (tag, _folder) = identity(settings, wall)?;
-    let listener = bind(settings.listen, 1).map_err(Failure::could_not_run)?.into_iter().next();
-    let listener = listener.ok_or_else(|| Failure::could_not_run("nothing listens"))?;
+    let (listeners, datagrams) = bind_ports(settings.listen, 1).map_err(Failure::could_not_run)?;
+    let (swim_port, oob_port) = (datagrams.swim_port(), datagrams.oob_port());
+    let listener = listeners.into_iter().next().ok_or_else(|| Failure::could_not_run("nothing listens"))?;
     let addr = listener.addr();
     let causes = CausesSlot::default();
     let (admin, answers) = admin(settings, &causes)?;
     let worker = Arc::new(Worker {
-        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), ..tag },
+        identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),
         join: settings.join.clone(),
         capacity_vus: u32::try_from(capacity).unwrap_or(u32::MAX),
@@ -46,7 +48,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let mailboxes = Mailboxes::new(settings.shards.len());
     let order = mailboxes.sender();
     let (core, mails) = mailboxes.split();
-    let core: Arc<OnceTake<CoreEnds>> = Arc::new(OnceTake::new((listener, core)));
+    let core: Arc<OnceTake<CoreEnds>> = Arc::new(OnceTake::new((listener, datagrams, core)));
     let ends: Arc<Vec<OnceTake<ShardEnds>>> =
         Arc::new(mails.into_iter().zip(answers).map(OnceTake::new).collect());
     let (told, hear) = mpsc::channel();
@@ -65,9 +67,9 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
                 run_shard(&shard, mail, LoadOptions::default()).await;
                 return;
             }
-            let Some((listener, core)) = core.take() else { return };
+            let Some((listener, datagrams, core)) = core.take() else { return };
             watch_signals(&shard, &told);
-            let node = start_core(&shard, &worker, Some(listener), seed, core, move |said| {
+            let node = start_core(&shard, &worker, Some(listener), datagrams, seed, core, move |said| {
                 let _process_ends = told.send(match said {
                     FromShard::Drained => Told::Drained,
                     FromShard::Refused(why) => Told::Refused(why),

@@ -15,6 +15,7 @@ use hyperscale_gate::{Command, GateConfig, GateCore, Local};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::tcp::{BoundListener, ListenError, bind};
+use hyperscale_runtime::udp::{DatagramPorts, bind_ports};
 use hyperscale_runtime::{
     LinkLimits, NodeConfig, NodeDriver, NodeHandle, Receiver, Shard, Siblings, TaskKind, siblings,
 };
@@ -43,6 +44,18 @@ pub struct GateShard {
     own: Option<BoundListener>,
     ports: Arc<Vec<u16>>,
     siblings: Option<Siblings>,
+    datagrams: DatagramPorts,
+}
+
+/// All that a gate is reached through.
+#[derive(Debug)]
+pub struct BoundGate {
+    /// The node's address, with the port that was chosen.
+    pub addr: SocketAddr,
+    /// Numbers of the ports for datagrams, which the first shard has.
+    pub swim_port: u16,
+    pub oob_port: u16,
+    pub shards: Vec<GateShard>,
 }
 
 /// What a gate's shard tells the process.
@@ -63,6 +76,28 @@ pub enum Told {
 /// [`ListenError`], such as for an address in use.
 pub fn bind_shards(listen: SocketAddr, shards: u16) -> Result<(SocketAddr, Vec<GateShard>), ListenError> {
     let shared = bind(listen, shards)?;
+    share_out(listen, shared)
+}
+
+/// As [`bind_shards`], with ports for datagrams.
+///
+/// # Errors
+/// [`ListenError`], such as for an address in use.
+pub fn bind_gate(listen: SocketAddr, shards: u16) -> Result<BoundGate, ListenError> {
+    let (shared, datagrams) = bind_ports(listen, shards)?;
+    let (swim_port, oob_port) = (datagrams.swim_port(), datagrams.oob_port());
+    let (addr, mut shards) = share_out(listen, shared)?;
+    if let Some(first) = shards.first_mut() {
+        first.datagrams = datagrams;
+    }
+    Ok(BoundGate { addr, swim_port, oob_port, shards })
+}
+
+fn share_out(
+    listen: SocketAddr,
+    shared: Vec<BoundListener>,
+) -> Result<(SocketAddr, Vec<GateShard>), ListenError> {
+    let shards = u16::try_from(shared.len()).unwrap_or(u16::MAX);
     let addr = shared.first().map_or(listen, BoundListener::addr);
     if shards <= 1 {
         let ports = Arc::new(vec![addr.port()]);
@@ -71,6 +106,7 @@ pub fn bind_shards(listen: SocketAddr, shards: u16) -> Result<(SocketAddr, Vec<G
             own: None,
             ports: Arc::clone(&ports),
             siblings: None,
+            datagrams: DatagramPorts::default(),
         });
         return Ok((addr, only.collect()));
     }
@@ -85,6 +121,7 @@ pub fn bind_shards(listen: SocketAddr, shards: u16) -> Result<(SocketAddr, Vec<G
         own: Some(own),
         ports: Arc::clone(&ports),
         siblings: Some(siblings),
+        datagrams: DatagramPorts::default(),
     });
     Ok((addr, shards.collect()))
 }
@@ -99,7 +136,7 @@ pub fn start(
     orders: Option<Receiver<Local>>,
     told: impl Fn(Told) + 'static,
 ) -> NodeHandle<GateCore> {
-    let GateShard { shared, own, ports, siblings } = ends;
+    let GateShard { shared, own, ports, siblings, datagrams } = ends;
     let here = own.as_ref().unwrap_or(&shared).addr();
     let config = GateConfig {
         identity: gate.identity.clone(),
@@ -117,18 +154,14 @@ pub fn start(
     let mut ledger = MemoryLedger::starting_at(gate.wall.unix_ms);
     let listeners = own.into_iter().chain([shared]).collect();
     let handle =
-        NodeDriver::start_on(
-            shard,
-            node,
-            listeners,
-            GateCore::new(config),
-            move |command, cx| match command {
+        NodeDriver::start_on(shard, node, listeners, datagrams, GateCore::new(config), move |command, cx| {
+            match command {
                 Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
                 Command::Drained => told(Told::Drained),
                 Command::Refused(error) => told(Told::Refused(error)),
                 Command::Members(members) => told(Told::Members(members)),
-            },
-        );
+            }
+        });
     if let Some(siblings) = siblings {
         handle.join_siblings(siblings);
     }

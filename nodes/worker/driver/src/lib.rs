@@ -20,6 +20,7 @@ use hyperscale_fleet::{Identity, MembershipConfig, SwimConfig};
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::load_socket::{LoadOptions, run_load};
 use hyperscale_runtime::tcp::BoundListener;
+use hyperscale_runtime::udp::DatagramPorts;
 use hyperscale_runtime::{
     CommandCx, Inbox, LinkLimits, LocalSender, NodeConfig, NodeDriver, NodeHandle, Receiver, Sender, Shard,
     StopReason, TaskKind, TrySendError, mailbox,
@@ -100,12 +101,14 @@ pub enum Told {
     Refused(String),
 }
 
-/// Starts the worker's core on this shard. A worker of an embedded fleet need not listen.
+/// Starts the worker's core on this shard. A worker of an embedded fleet need not listen, and has no ports for
+/// datagrams.
 #[must_use]
 pub fn start_core(
     shard: &Shard,
     worker: &Worker,
     listener: Option<BoundListener>,
+    datagrams: DatagramPorts,
     seed: u64,
     mail: CoreMail,
     told: impl Fn(Told) + 'static,
@@ -136,7 +139,7 @@ pub fn start_core(
         Command::Refused(error) => told(Told::Refused(error)),
     };
     let listeners = listener.into_iter().collect();
-    let handle = NodeDriver::start_on(shard, node, listeners, WorkerCore::new(config), commands);
+    let handle = NodeDriver::start_on(shard, node, listeners, datagrams, WorkerCore::new(config), commands);
     handle.feed(reports.open(shard));
     let local = handle.local();
     let joining = keep_resolving(shard.clone(), worker.join.clone(), move |addrs| {
