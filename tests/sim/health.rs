@@ -166,3 +166,78 @@ fn a_draining_worker_gets_no_new_work() {
     fleet.run_for_ms(2_000);
     assert_eq!((fleet.live_shares("worker-0"), fleet.live_shares("worker-1")), (1, 2));
 }
+
+/// Two managers of one datacenter, each with both workers.
+fn two_managers() -> Fleet {
+    let datacenters = vec![("local", 2, 2)];
+    Fleet::start(Shape { datacenters, clients: 2, ..Shape::default() })
+}
+
+/// The manager that is given the part of a job.
+fn given_to(fleet: &mut Fleet, client: &str, job: hyperscale_codec::JobId) -> Vec<String> {
+    fleet.submit_by(client, job, &plan(3, "30s"));
+    fleet.run_for_ms(1_500);
+    let managers = ["manager-0", "manager-1"];
+    let has = |fleet: &mut Fleet, name: &&str| fleet.manager_core(name).live_jobs() > 0;
+    managers.into_iter().filter(|name| has(fleet, name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_manager_that_fails_its_probes_is_skipped_until_it_is_heard_again() {
+    let mut fleet = two_managers();
+    let first = fleet.job_owned(&[(1, 0)]);
+    let given = given_to(&mut fleet, "client-0", first);
+    assert_eq!(given.len(), 1);
+    fleet.run_until_finished_for("client-0");
+    // The same job would go there again.
+    let (id, now) = (fleet.node_id(&given[0]), fleet.network.now);
+    let gate = fleet.gate("gate-0");
+    (0..3).for_each(|_| gate.on_probe_round(id, false));
+    let rows = gate.explain(id, now);
+    let told = |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.value.clone());
+    assert_eq!(told("decision").as_deref(), Some("evict"), "{rows:?}");
+    assert_eq!(told("managers_live").as_deref(), Some("1 of 2"), "{rows:?}");
+    fleet.run_for_ms(1_000);
+    let (gate, now) = (fleet.gate("gate-0"), now + std::time::Duration::from_secs(1));
+    assert!(gate.explain(id, now).iter().any(|row| row.name == "decision" && row.value == "route"));
+}
+
+#[test]
+fn a_manager_that_takes_no_jobs_is_skipped() {
+    let mut fleet = two_managers();
+    // It has something to end, so it stays.
+    let first = fleet.job_owned(&[(1, 0)]);
+    fleet.submit_by("client-0", first, &plan(20, "30s"));
+    fleet.run_for_ms(1_500);
+    let busy = if fleet.manager_core("manager-0").live_jobs() > 0 { "manager-0" } else { "manager-1" };
+    fleet.drain(busy);
+    fleet.run_for_ms(1_000);
+    let (id, now) = (fleet.node_id(busy), fleet.network.now);
+    let rows = fleet.gate("gate-0").explain(id, now);
+    assert!(rows.iter().any(|row| row.name == "decision" && row.value == "drain"), "{rows:?}");
+    let jobs = fleet.manager_core(busy).live_jobs();
+    let second = hyperscale_codec::JobId(first.0 + 1);
+    fleet.submit_by("client-1", second, &plan(3, "30s"));
+    fleet.run_for_ms(1_500);
+    let other = if busy == "manager-0" { "manager-1" } else { "manager-0" };
+    assert_eq!((fleet.manager_core(busy).live_jobs(), fleet.manager_core(other).live_jobs()), (jobs, 1));
+}
+
+#[test]
+fn a_datacenter_is_unhealthy_without_a_worker_and_healthy_with_them() {
+    let mut fleet = two_managers();
+    fleet.run_for_ms(1_000);
+    let class = |fleet: &mut Fleet| {
+        let now = fleet.network.now;
+        fleet.gate("gate-0").datacenter("local", now).class().word()
+    };
+    assert_eq!(class(&mut fleet), "healthy");
+    fleet.crash("worker-0");
+    fleet.run_for_ms(1_000);
+    assert_eq!(class(&mut fleet), "degraded", "one of two");
+    fleet.run_for_ms(40_000);
+    assert_eq!(class(&mut fleet), "healthy", "the other was evicted, and is not missed");
+    fleet.crash("worker-1");
+    fleet.run_for_ms(40_000);
+    assert_eq!(class(&mut fleet), "unhealthy");
+}

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use hyperscale_codec::{JobId, NodeId};
+use hyperscale_health::DatacenterClass;
 use hyperscale_jobs::{Units, split};
 use hyperscale_plan::{Datacenters, NamedShare, Plan};
 
@@ -33,6 +34,8 @@ pub struct Placed {
     pub parts: Vec<Assignment>,
     /// Where the load comes from elsewhere than the plan wants, in a sentence each.
     pub instead: Vec<String>,
+    /// Datacenters among them that are degraded.
+    pub degraded: Vec<String>,
 }
 
 /// Why a job cannot be placed (yet): `dc-3 has no worker (known: dc-1, dc-2)`.
@@ -52,6 +55,7 @@ pub struct ManagerDispatcher<'a> {
 #[derive(Debug, Clone)]
 struct Able<'a> {
     name: &'a str,
+    class: DatacenterClass,
     managers: Vec<&'a ManagerState>,
 }
 
@@ -70,8 +74,10 @@ impl<'a> ManagerDispatcher<'a> {
     /// `sites` by name, each once.
     #[must_use]
     pub fn new(job: JobId, plan: &'a Plan, sites: &'a [Site]) -> Self {
-        let able = sites.iter().map(|site| Able { name: &site.name, managers: site.ranked(job) });
-        Self { job, plan, able: able.filter(|able| !able.managers.is_empty()).collect() }
+        let able =
+            sites.iter().map(|site| Able { name: &site.name, class: site.class, managers: site.ranked(job) });
+        let fit = |able: &Able<'_>| !able.managers.is_empty() && able.class < DatacenterClass::Unhealthy;
+        Self { job, plan, able: able.filter(fit).collect() }
     }
 
     /// The job this chooses for.
@@ -93,7 +99,12 @@ impl<'a> ManagerDispatcher<'a> {
         }
         let replace = patience == Patience::Over && self.plan.placement.fallback;
         match &self.plan.placement.datacenters {
-            Datacenters::All => Ok(by_workers(&self.able, Vec::new())),
+            Datacenters::All => {
+                // Who is degraded takes part only where nobody else is.
+                let well: Vec<Able<'_>> =
+                    self.able.iter().filter(|able| able.class < DatacenterClass::Degraded).cloned().collect();
+                Ok(by_workers(if well.is_empty() { &self.able } else { &well }, Vec::new()))
+            }
             Datacenters::Best(count) => self.place_best(*count, replace),
             Datacenters::Named(wanted) => self.place_named(wanted, replace),
         }
@@ -135,7 +146,8 @@ impl<'a> ManagerDispatcher<'a> {
         let weights: Vec<(u32, u32)> =
             chosen.iter().map(|(able, weight)| (*weight, able.worker_shards())).collect();
         let units = shares(self.plan, &weights);
-        Ok(Placed { parts: assign(chosen.into_iter().map(|(able, _)| able), units), instead })
+        let degraded = degraded(chosen.iter().map(|(able, _)| *able));
+        Ok(Placed { parts: assign(chosen.into_iter().map(|(able, _)| able), units), instead, degraded })
     }
 
     /// Who of a datacenter is asked after these have refused.
@@ -156,13 +168,13 @@ impl<'a> ManagerDispatcher<'a> {
         Some((next.name.to_owned(), next.first()?.node))
     }
 
-    /// The least overloaded first, then by worker shards, answer time and name. An unknown answer time comes last.
+    /// The fittest class first, then the least overloaded, then by worker shards, answer time and name. An unknown answer time comes last.
     fn best_first(&self) -> Vec<&Able<'a>> {
         let mut best: Vec<&Able<'a>> = self.able.iter().collect();
         best.sort_by_key(|able| {
             let overload = able.first().map(|manager| manager.overload);
             let latency = able.first().and_then(|manager| manager.latency).unwrap_or(Duration::MAX);
-            (overload, Reverse(able.worker_shards()), latency, able.name)
+            (able.class, overload, Reverse(able.worker_shards()), latency, able.name)
         });
         best
     }
@@ -186,7 +198,12 @@ fn by_workers(able: &[Able<'_>], instead: Vec<String>) -> Placed {
     let weights: Vec<u32> = able.iter().map(Able::worker_shards).collect();
     let whole = Units::whole(weights.iter().fold(0, |sum: u32, &weight| sum.saturating_add(weight)));
     let units = split(whole, &weights).unwrap_or_default();
-    Placed { parts: assign(able.iter(), units), instead }
+    Placed { parts: assign(able.iter(), units), instead, degraded: degraded(able.iter()) }
+}
+
+fn degraded<'s>(able: impl Iterator<Item = &'s Able<'s>>) -> Vec<String> {
+    let degraded = able.filter(|able| able.class == DatacenterClass::Degraded);
+    degraded.map(|able| able.name.to_owned()).collect()
 }
 
 fn assign<'s>(able: impl Iterator<Item = &'s Able<'s>>, units: Vec<Units>) -> Vec<Assignment> {

@@ -15,6 +15,7 @@ use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_fleet::{
     BEAT, Change, Departed, Dialer, Identity, MemberView, Membership, MembershipConfig, PeerLink,
 };
+use hyperscale_health::{DatacenterHealthManager, GateHealthState, NodeHealthTracker};
 use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
 
@@ -87,6 +88,9 @@ pub struct GateCore {
     /// Gates that registered here.
     pub(crate) gates: BTreeMap<NodeId, GatePeer>,
     pub(crate) managers: BTreeMap<LinkId, Manager>,
+    /// How managers and their datacenters are, and the other gates.
+    pub(crate) health: DatacenterHealthManager,
+    pub(crate) gates_health: NodeHealthTracker<GateHealthState>,
     pub(crate) forwards: Forwards,
     pub(crate) rosters: Rosters,
     pub(crate) membership: Membership,
@@ -120,6 +124,8 @@ impl GateCore {
             links: BTreeMap::new(),
             gates: BTreeMap::new(),
             managers: BTreeMap::new(),
+            health: DatacenterHealthManager::default(),
+            gates_health: NodeHealthTracker::default(),
             forwards: Forwards::default(),
             rosters: Rosters::default(),
             membership: Membership::new(
@@ -163,6 +169,7 @@ impl GateCore {
     }
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut GateEffects) {
+        self.hear(link);
         if frame.header.flags.contains(Flags::REPLY) && self.on_forwarded_reply(link, &frame, effects) {
             return;
         }
@@ -316,6 +323,7 @@ impl GateCore {
         let now = self.now;
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
+            self.judge_nodes();
             self.beat(effects);
         }
         self.dialer.go(now, effects);

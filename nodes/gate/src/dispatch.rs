@@ -44,6 +44,7 @@ impl GateCore {
             let pulse = self.links.get(link).map(|link| &link.pulse);
             let state = ManagerState {
                 node: manager.card.node,
+                decision: self.fitness(manager.card.node),
                 worker_shards: manager.worker_shards,
                 overload: pulse.map_or(0, Pulse::overload),
                 // Half of what the quickest exchange of heartbeats took.
@@ -51,7 +52,9 @@ impl GateCore {
             };
             sites.entry(&manager.card.datacenter).or_default().push(state);
         }
-        sites.into_iter().map(|(name, managers)| Site { name: name.to_owned(), managers }).collect()
+        let class = |name: &str| self.health.class(self.now, name);
+        let site = |(name, managers): (&str, _)| Site { name: name.to_owned(), class: class(name), managers };
+        sites.into_iter().map(site).collect()
     }
 
     fn place(&self, id: JobId, sites: &[Site], patience: Patience) -> Option<Result<Placed, Missing>> {
@@ -71,6 +74,13 @@ impl GateCore {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.go(JobState::Dispatching);
         placed.instead.into_iter().for_each(|text| job.event(now, FALLBACK, text));
+        for name in placed.degraded {
+            job.event(
+                now,
+                "datacenter_degraded",
+                format!("{name} lacks managers or workers, and takes part"),
+            );
+        }
         for (assignment, link) in placed.parts.into_iter().zip(links) {
             let Assignment { datacenter, manager, units } = assignment;
             let attempt = Attempt(1);

@@ -10,6 +10,7 @@ mod core;
 mod dispatch;
 mod finish;
 mod forward;
+mod health;
 mod job;
 mod membership;
 mod peers;

@@ -13,6 +13,7 @@ use hyperscale_codec::messages::{
 use hyperscale_codec::{Features, Head, NodeId, RawFrame, Role, ShardId};
 use hyperscale_core::{DialId, LinkId, Peer};
 use hyperscale_fleet::{Card, Dialled, PeerLink};
+use hyperscale_health::RoutingDecision;
 use hyperscale_jobs::Member;
 
 use crate::core::{Command, GateCore, GateEffects};
@@ -85,6 +86,9 @@ impl GateCore {
                 }
                 self.departed.keep(self.now, gate.card.clone(), gone.left);
                 self.gates.remove(&gone.node);
+                if gone.left {
+                    self.gates_health.remove(gone.node);
+                }
                 self.ring.remove_node(gone.node);
             }
         }
@@ -95,6 +99,7 @@ impl GateCore {
                 false => tracing::warn!(manager = name, datacenter, "a manager is gone"),
             }
             let node = manager.card.node;
+            self.unwatch_manager(node, gone.left);
             self.departed.keep(self.now, manager.card, gone.left);
             self.on_manager_lost(node);
         }
@@ -118,7 +123,9 @@ impl GateCore {
         if node == self.config.identity.node {
             return !self.draining;
         }
-        self.gates.get(&node).is_some_and(|gate| gate.card.accepting)
+        let evictable =
+            self.gates_health.get_routing_decision(self.now, node) == Some(RoutingDecision::Evict);
+        !evictable && self.gates.get(&node).is_some_and(|gate| gate.card.accepting)
     }
 
     /// Another gate registers: it is on the ring from now on.
@@ -156,6 +163,7 @@ impl GateCore {
             tracing::info!(gate = name, addr, %version, "a gate joined");
             let shards = u16::try_from(card.shards).unwrap_or(u16::MAX).clamp(1, SHARDS_MAX);
             self.ring.add_node(card.node, shards);
+            self.watch_gate(card.node);
             self.gates.insert(card.node, GatePeer { card, links });
             // Managers dial it as soon as they know where it is.
             let answer = self.manager_answer(None);
@@ -240,8 +248,10 @@ impl GateCore {
         if is_new {
             self.membership.meet(self.now, link, &self.links, effects);
         }
+        let worker_shards = told.worker_shards.to_native();
+        self.watch_manager(&card.datacenter, node, worker_shards);
         self.managers.retain(|_, other| other.card.node != node);
-        self.managers.insert(link, Manager { card, worker_shards: told.worker_shards.to_native() });
+        self.managers.insert(link, Manager { card, worker_shards });
         self.on_manager_back(node, link, effects);
         self.dispatch_waiting(effects);
     }
@@ -280,6 +290,8 @@ impl GateCore {
             gate.card.jobs = beat.jobs.to_native();
             gate.card.accepting = beat.health.accepting_work;
         }
+        let node = entry.node;
+        self.on_gate_health(node, beat);
     }
 
     pub(crate) fn on_manager_beat(
@@ -292,28 +304,31 @@ impl GateCore {
         let Some(entry) = self.links.get_mut(&link) else { return };
         entry.hear(now, wall, &beat.health, &beat.clock);
         let Some(manager) = self.managers.get_mut(&link) else { return };
+        let node = manager.card.node;
         manager.card.jobs = beat.jobs.to_native();
         if manager.card.accepting != beat.accepting_jobs {
             manager.card.accepting = beat.accepting_jobs;
             self.dispatch_waiting(effects);
         }
+        self.on_manager_health(node, beat, effects);
     }
 
     /// Says on every link to a gate or manager that this node lives.
     pub(crate) fn beat(&mut self, effects: &mut GateEffects) {
         let (now, wall) = (self.now, self.config.wall);
         let jobs = u32::try_from(self.live_jobs()).unwrap_or(u32::MAX);
+        let free = self.managers.values().map(|manager| manager.worker_shards).fold(0, u32::saturating_add);
         let (identity, draining) = (&self.config.identity, self.draining);
         for (id, link) in &mut self.links {
             if !matches!(link.role, Role::Gate | Role::Manager) || link.node == identity.node {
                 continue;
             }
-            let (health, clock) = link.beat(identity, now, wall, !draining, 0);
+            let (health, clock) = link.beat(identity, now, wall, !draining, free);
             let health = self.membership.stamp(health);
             let beat = GateHeartbeat { health, clock, is_leader: false, jobs, ..GateHeartbeat::default() };
             effects.send(*id, Head::default(), &beat);
         }
-        let health = self.config.identity.health(0, !self.draining, 0);
+        let health = self.config.identity.health(0, !draining, free);
         self.membership.tell(now, health, &self.links, effects);
     }
 }

@@ -106,6 +106,15 @@ impl Driven {
         self.tell(LinkId(number), &identity.manager_registration(worker_shards));
     }
 
+    /// As long as a job waits, while these managers say that they live.
+    fn wait_with(&mut self, managers: &[(u64, u32)]) {
+        for _ in 0..2 {
+            self.wait(WAIT / 3);
+            managers.iter().for_each(|(number, worker_shards)| self.manager(*number, *worker_shards));
+        }
+        self.wait(WAIT / 3);
+    }
+
     fn submit(&mut self, placement: &str) -> JobId {
         let plan = PlanText::new(format!(
             "{placement}\n[workflows.w]\nvus = 10\nduration = \"9s\"\nsteps = [{{ get = \"http://h/\" }}]\n"
@@ -185,7 +194,7 @@ fn a_job_waits_for_a_datacenter_that_it_names() {
 fn a_datacenter_that_stays_away_fails_the_job_by_its_name() {
     let mut gate = Driven::with(&[(100, 1), (200, 2)]);
     gate.submit("placement.datacenters = [\"dc-1\", \"dc-3\"]");
-    gate.wait(WAIT);
+    gate.wait_with(&[(100, 1), (200, 2)]);
     let summary = gate.result().unwrap();
     assert_eq!(summary.status, "failed");
     assert_eq!(summary.error, "no_datacenter: dc-3 has no worker (known: dc-1, dc-2)");
@@ -204,7 +213,7 @@ fn with_fallback_another_takes_the_part_of_who_stays_away() {
     let mut gate = Driven::with(&[(100, 1), (200, 1)]);
     gate.submit("[placement]\ndatacenters = { dc-1 = 3, dc-3 = 2 }\nfallback = true");
     assert_eq!(gate.dispatched(), []);
-    gate.wait(WAIT);
+    gate.wait_with(&[(100, 1), (200, 1)]);
     assert_eq!(gate.dispatched(), [part(100, "dc-1", [0, 3, 5], 1), part(200, "dc-2", [3, 2, 5], 1)]);
 }
 

@@ -134,6 +134,13 @@ impl DatacenterHealthManager {
         self.datacenters.keys().map(String::as_str)
     }
 
+    /// Where a manager is.
+    #[must_use]
+    pub fn datacenter_of(&self, node: NodeId) -> Option<&str> {
+        let found = self.datacenters.iter().find(|(_, nodes)| nodes.contains(&node));
+        found.map(|(datacenter, _)| datacenter.as_str())
+    }
+
     /// What is known of a datacenter. Managers that the tracker forgot do not count.
     #[must_use]
     pub fn summary(&self, now: Instant, datacenter: &str) -> DatacenterSummary {

@@ -58,6 +58,9 @@ pub trait HealthProbe {
     /// The answer by all checks so far.
     fn is_ok(&self) -> bool;
 
+    /// Failed checks in a row that count.
+    fn failures(&self) -> u32;
+
     /// What the last check found, and how the thresholds stand.
     fn reasons(&self) -> Vec<ProbeReason>;
 }
@@ -124,7 +127,10 @@ macro_rules! probes {
         $failures:literal, $successes:literal);)+) => { $(
         $(#[$doc])*
         #[derive(Debug, Clone)]
-        pub struct $name(Streak);
+        pub struct $name {
+            config: ProbeConfig,
+            streak: Streak,
+        }
 
         impl $name {
             /// How it judges by default.
@@ -136,9 +142,17 @@ macro_rules! probes {
             };
         }
 
+        impl $name {
+            /// One that judges otherwise.
+            #[must_use]
+            pub fn new(config: ProbeConfig) -> Self {
+                Self { config, streak: Streak::new($first) }
+            }
+        }
+
         impl Default for $name {
             fn default() -> Self {
-                Self(Streak::new($first))
+                Self::new(Self::CONFIG)
             }
         }
 
@@ -148,19 +162,23 @@ macro_rules! probes {
             }
 
             fn config(&self) -> ProbeConfig {
-                Self::CONFIG
+                self.config
             }
 
             fn observe(&mut self, now: Instant, observed: &Observed) {
-                self.0.observe(Self::CONFIG, now, observed);
+                self.streak.observe(self.config, now, observed);
             }
 
             fn is_ok(&self) -> bool {
-                self.0.ok
+                self.streak.ok
+            }
+
+            fn failures(&self) -> u32 {
+                self.streak.failures
             }
 
             fn reasons(&self) -> Vec<ProbeReason> {
-                self.0.reasons(Self::CONFIG)
+                self.streak.reasons(self.config)
             }
         }
     )+ };
@@ -211,6 +229,10 @@ impl HealthProbe for CompositeProbe {
 
     fn is_ok(&self) -> bool {
         self.0.iter().all(|part| part.is_ok())
+    }
+
+    fn failures(&self) -> u32 {
+        self.0.iter().map(|part| part.failures()).max().unwrap_or(0)
     }
 
     /// Names the parts that fail.

@@ -194,6 +194,12 @@ impl<T: HealthSignals> NodeHealthTracker<T> {
         self.nodes.iter().filter(|(_, entry)| !entry.evicted).map(|(node, entry)| (*node, &entry.state))
     }
 
+    /// Those that were not evicted, and should be as far as they alone are concerned.
+    pub fn evictable(&self, now: Instant) -> impl Iterator<Item = NodeId> {
+        let bad = self.states().filter(move |(_, state)| state.decision(now) == RoutingDecision::Evict);
+        bad.map(|(node, _)| node)
+    }
+
     /// What to do with the node. One that flaps gets nothing new until its backoff is over.
     #[must_use]
     pub fn get_routing_decision(&self, now: Instant, node: NodeId) -> Option<RoutingDecision> {

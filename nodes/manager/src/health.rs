@@ -170,9 +170,7 @@ impl ManagerCore {
                 self.announce(effects);
             }
         }
-        let evictable = |state: &WorkerHealthState| state.decision(now) == RoutingDecision::Evict;
-        let bad: Vec<NodeId> =
-            self.health.states().filter(|(_, state)| evictable(state)).map(|(node, _)| node).collect();
+        let bad: Vec<NodeId> = self.health.evictable(now).collect();
         for node in bad {
             self.evict(node, effects);
         }

@@ -28,7 +28,7 @@ impl ManagerCore {
             // Of a worker whose link lives it may be said twice: what moves already does.
             held.retain(|(at, share_id)| {
                 let share = job.workflows.get(*at).and_then(|entry| entry.shares.get(share_id));
-                !share.and_then(|share| share.moving).is_some_and(|moving| moving.lost.is_some())
+                share.and_then(|share| share.moving).is_none_or(|moving| moving.lost.is_none())
             });
             (0..job.workflows.len()).for_each(|at| job.view.forget((worker.node, wire(at))));
             if held.is_empty() {

@@ -8,10 +8,12 @@ use axum::http::{HeaderName, StatusCode, Uri, header};
 use axum::routing::get;
 use hyperscale_view::{Gauge, Jobs, NodeView, Nodes, exposition};
 use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::AdminConfig;
 use crate::lines::{Answer, ShardLine, ask_all};
-use crate::probes::{Probe, Verdict, heard, judge};
+use crate::probes::{Probe, Probes, Verdict, heard};
 use crate::process;
 
 const LIST: &str = "/metrics /livez /readyz /startupz (?verbose for reasons) /nodes /jobs\n";
@@ -23,6 +25,9 @@ pub(crate) struct Node {
     pub(crate) config: AdminConfig,
     pub(crate) lines: Vec<ShardLine>,
     pub(crate) process: Box<dyn Fn() -> Vec<Gauge> + Send + Sync>,
+    pub(crate) probes: Mutex<Probes>,
+    /// What the probes' clock counts from.
+    pub(crate) opened: Instant,
 }
 
 type Answered = (StatusCode, [(HeaderName, &'static str); 2], String);
@@ -80,9 +85,17 @@ fn is_verbose(parameter: &str) -> bool {
 }
 
 async fn verdict(node: &Node, probe: Probe) -> Verdict {
+    let asked = node.opened.elapsed();
     let answers = ask_all(&node.lines).await;
-    let heard = heard(&answers);
-    judge(probe, heard, merge(answers).0)
+    let (heard, now) = (heard(&answers), node.opened.elapsed());
+    let mut probes = node.probes.lock().await;
+    probes.judge(
+        hyperscale_core::Instant::ZERO + now,
+        probe,
+        now.saturating_sub(asked),
+        heard,
+        merge(answers).0,
+    )
 }
 
 /// 200 with what there is: a listing of some shards is worth more than none, and it says what is missing.

@@ -69,6 +69,9 @@ pub struct AdminConfig {
     pub build: String,
     /// Of the protocol: `1.4`. Empty if it does not matter.
     pub protocol: String,
+    /// Whether a probe says no only after several failed checks, 10 s apart, as a node that serves does; else after
+    /// one.
+    pub patient: bool,
 }
 
 impl AdminConfig {
@@ -82,6 +85,7 @@ impl AdminConfig {
             datacenter: String::new(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: String::new(),
+            patient: false,
         }
     }
 }

@@ -1,5 +1,12 @@
-//! Probes: is it alive, is it started, is it ready? Each is the sum of reasons, and one that is not ok is enough.
+//! Probes: is it alive, is it started, is it ready? Each is the sum of reasons, and one that is not ok fails a check;
+//! several failed checks in a row are a no (`spec.md` 3). Who asks has a check made.
 
+use std::time::Duration;
+
+use hyperscale_core::Instant;
+use hyperscale_health::{
+    HealthProbe, LivenessProbe, Observed, ProbeConfig, ProbeReason, ReadinessProbe, StartupProbe,
+};
 use hyperscale_view::{Checked, NodeView, Reason};
 use serde::Serialize;
 
@@ -21,13 +28,19 @@ pub(crate) enum Probe {
 pub(crate) struct Verdict {
     pub(crate) ok: bool,
     pub(crate) reasons: Vec<Checked>,
+    /// How many checks in a row have failed, while some have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<String>,
 }
 
 impl Verdict {
     /// One line: `ok`, or the first reason why not.
     pub(crate) fn line(&self) -> String {
+        if self.ok {
+            return "ok\n".to_owned();
+        }
         match self.reasons.iter().find(|checked| !checked.reason.ok) {
-            None => "ok\n".to_owned(),
+            None => "not ok: a check took too long\n".to_owned(),
             Some(Checked { shard, reason }) => {
                 format!("not ok: shard {shard}: {}: {}\n", reason.name, reason.detail)
             }
@@ -35,15 +48,70 @@ impl Verdict {
     }
 }
 
-/// Judges what the shards said; `node` is what was merged of it.
-pub(crate) fn judge(probe: Probe, heard: Vec<Checked>, node: NodeView) -> Verdict {
-    let mut reasons = heard;
-    match probe {
-        Probe::Live => {}
-        Probe::Startup => reasons.extend(node.startup),
-        Probe::Ready => reasons.extend(node.ready),
+/// A node's three probes.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    live: LivenessProbe,
+    startup: StartupProbe,
+    ready: ReadinessProbe,
+}
+
+impl Probes {
+    /// `patient`: as the specification has it; else one failed check is a no.
+    pub(crate) fn new(patient: bool) -> Self {
+        let config = |config: ProbeConfig| {
+            if patient { config } else { ProbeConfig { failure_threshold: 1, ..config } }
+        };
+        Self {
+            live: LivenessProbe::new(config(LivenessProbe::CONFIG)),
+            startup: StartupProbe::new(config(StartupProbe::CONFIG)),
+            ready: ReadinessProbe::new(config(ReadinessProbe::CONFIG)),
+        }
     }
-    Verdict { ok: reasons.iter().all(|checked| checked.reason.ok), reasons }
+
+    /// Takes in what the shards said at `now`, after `took`; `node` is what was merged of it.
+    pub(crate) fn judge(
+        &mut self,
+        now: Instant,
+        probe: Probe,
+        took: Duration,
+        heard: Vec<Checked>,
+        node: NodeView,
+    ) -> Verdict {
+        let mut reasons = heard;
+        let probe: &mut dyn HealthProbe = match probe {
+            Probe::Live => &mut self.live,
+            Probe::Startup => {
+                reasons.extend(node.startup);
+                &mut self.startup
+            }
+            Probe::Ready => {
+                let started = reasons.iter().chain(&node.startup).cloned().collect::<Vec<_>>();
+                self.startup.observe(now, &observed(took, &started));
+                // Before it has started it is not ready, whatever else.
+                if !self.startup.is_ok() {
+                    reasons.extend(node.startup);
+                }
+                reasons.extend(node.ready);
+                &mut self.ready
+            }
+        };
+        probe.observe(now, &observed(took, &reasons));
+        let (failures, most) = (probe.failures(), probe.config().failure_threshold);
+        let failed = (failures > 0).then(|| format!("{failures} of {most} checks in a row"));
+        Verdict { ok: probe.is_ok(), reasons, failed }
+    }
+}
+
+/// A check as a probe takes it.
+fn observed(took: Duration, reasons: &[Checked]) -> Observed {
+    let reason = |Checked { shard, reason }: &Checked| ProbeReason {
+        name: format!("shard {shard}: {}", reason.name),
+        ok: reason.ok,
+        detail: reason.detail.clone(),
+    };
+    let draining = reasons.iter().any(|checked| checked.reason.name == "accepting" && !checked.reason.ok);
+    Observed { took, reasons: reasons.iter().map(reason).collect(), draining }
 }
 
 /// Whether each shard answered, as a reason. How long it took is said of those that did.
@@ -57,8 +125,6 @@ pub(crate) fn heard(answers: &[Answer]) -> Vec<Checked> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use hyperscale_view::ShardView;
 
     use super::*;
@@ -74,9 +140,19 @@ mod tests {
         vec![Answer { shard: 0, took, view: Ok(first) }, Answer { shard: 1, took, view: second }]
     }
 
+    fn ask(probes: &mut Probes, seconds: u64, probe: Probe, answers: Vec<Answer>) -> Verdict {
+        let (now, heard) = (Instant::ZERO + Duration::from_secs(seconds), heard(&answers));
+        let node = NodeView::merge(answers.into_iter().filter_map(|a| a.view.ok()).collect());
+        probes.judge(now, probe, Duration::from_micros(150), heard, node)
+    }
+
     fn verdict(probe: Probe, answers: Vec<Answer>) -> Verdict {
-        let heard = heard(&answers);
-        judge(probe, heard, NodeView::merge(answers.into_iter().filter_map(|a| a.view.ok()).collect()))
+        ask(&mut Probes::new(false), 0, probe, answers)
+    }
+
+    fn view(ready: Reason) -> Vec<Answer> {
+        let view = ShardView { ready: vec![ready], ..ShardView::new(0) };
+        vec![Answer { shard: 0, took: Duration::from_micros(150), view: Ok(view) }]
     }
 
     #[test]
@@ -101,5 +177,46 @@ mod tests {
             assert!(!verdict.ok);
             assert!(verdict.line().starts_with("not ok: shard 1: answers: no answer within 1000 ms"));
         }
+    }
+
+    #[test]
+    fn a_patient_node_stays_ready_for_two_failed_checks_and_says_that_they_failed() {
+        let mut probes = Probes::new(true);
+        let managers = |ok| view(Reason::new("managers", ok, "none is linked"));
+        assert!(ask(&mut probes, 0, Probe::Ready, managers(true)).ok);
+        for (seconds, ok, failed) in
+            [(10, true, "1 of 3"), (11, true, "1 of 3"), (20, true, "2 of 3"), (30, false, "3 of 3")]
+        {
+            let verdict = ask(&mut probes, seconds, Probe::Ready, managers(false));
+            assert_eq!(
+                (verdict.ok, verdict.failed),
+                (ok, Some(format!("{failed} checks in a row"))),
+                "{seconds} s"
+            );
+        }
+        assert!(ask(&mut probes, 31, Probe::Ready, managers(true)).ok);
+    }
+
+    #[test]
+    fn who_drains_is_not_ready_at_once() {
+        let mut probes = Probes::new(true);
+        assert!(ask(&mut probes, 0, Probe::Ready, view(Reason::new("accepting", true, "takes jobs"))).ok);
+        let verdict = ask(&mut probes, 1, Probe::Ready, view(Reason::new("accepting", false, "draining")));
+        assert_eq!(verdict.line(), "not ok: shard 0: accepting: draining\n");
+        assert!(ask(&mut probes, 2, Probe::Live, view(Reason::new("accepting", false, "draining"))).ok);
+    }
+
+    #[test]
+    fn who_has_not_started_is_not_ready_and_lives() {
+        let starting = || {
+            let startup = vec![Reason::new("registered", false, "with a gate, once")];
+            let view = ShardView { startup, ..ShardView::new(0) };
+            vec![Answer { shard: 0, took: Duration::ZERO, view: Ok(view) }]
+        };
+        let mut probes = Probes::new(true);
+        assert!(ask(&mut probes, 0, Probe::Live, starting()).ok);
+        assert!(!ask(&mut probes, 0, Probe::Startup, starting()).ok);
+        let ready = ask(&mut probes, 0, Probe::Ready, starting());
+        assert_eq!(ready.line(), "not ok: shard 0: registered: with a gate, once\n");
     }
 }

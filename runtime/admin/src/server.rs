@@ -16,12 +16,13 @@ use hyper_util::service::TowerToHyperService;
 use hyperscale_view::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::endpoints::{Node, router};
 use crate::lines::ShardLine;
+use crate::probes::Probes;
 use crate::{AdminConfig, AdminError};
 
 /// Monitors are few; more are a mistake or an attack.
@@ -65,7 +66,8 @@ pub fn start(
     let refused = |source| AdminError::Listen { addr, source };
     let listener = runtime.block_on(TcpListener::bind(addr)).map_err(refused)?;
     let addr = listener.local_addr().map_err(refused)?;
-    let router = router(Node { config, lines, process: Box::new(process) });
+    let probes = Mutex::new(Probes::new(config.patient));
+    let router = router(Node { config, lines, process: Box::new(process), probes, opened: Instant::now() });
     let (stop, stopped) = oneshot::channel();
     let serve = move || run(&runtime, listener, router, stopped);
     let thread = thread::Builder::new()

@@ -27,6 +27,7 @@ pub(crate) fn admin(
     let mut config = AdminConfig::new(settings.admin, settings.name.clone(), settings.role.as_str());
     config.datacenter.clone_from(&settings.datacenter);
     config.protocol = hyperscale_codec::ProtocolVersion::CURRENT.to_string();
+    config.patient = true;
     let causes = Arc::clone(causes);
     let gauges = move || {
         let known = causes.get().map(|causes| causes.values().collect::<Vec<_>>()).unwrap_or_default();

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use hyperscale_health::RoutingDecision;
+
 use super::*;
 
 fn plan(placement: &str) -> Plan {
@@ -12,13 +14,22 @@ fn plan(placement: &str) -> Plan {
 }
 
 fn manager(node: u128, worker_shards: u32) -> ManagerState {
-    ManagerState { node: NodeId(node), worker_shards, overload: 0, latency: None }
+    ManagerState {
+        node: NodeId(node),
+        decision: RoutingDecision::Route,
+        worker_shards,
+        overload: 0,
+        latency: None,
+    }
 }
 
 /// `dc-1` has so many worker shards at its one manager, node 1; and so on.
 fn sites(shards: &[u32]) -> Vec<Site> {
-    let site =
-        |(at, shards): (u128, &u32)| Site { name: format!("dc-{at}"), managers: vec![manager(at, *shards)] };
+    let site = |(at, shards): (u128, &u32)| Site {
+        name: format!("dc-{at}"),
+        class: DatacenterClass::Healthy,
+        managers: vec![manager(at, *shards)],
+    };
     (1..).zip(shards).map(site).collect()
 }
 
@@ -115,8 +126,11 @@ fn with_fallback_others_take_the_part_of_who_is_missing() {
 #[test]
 fn the_least_overloaded_manager_with_the_most_workers_is_asked_first() {
     let busy = ManagerState { overload: 1, ..manager(1, 9) };
-    let site =
-        Site { name: "dc-1".to_owned(), managers: vec![busy, manager(2, 0), manager(3, 4), manager(4, 2)] };
+    let site = Site {
+        name: "dc-1".to_owned(),
+        class: DatacenterClass::Healthy,
+        managers: vec![busy, manager(2, 0), manager(3, 4), manager(4, 2)],
+    };
     let (plan, sites) = (plan(""), [site]);
     let dispatcher = ManagerDispatcher::new(JobId(7), &plan, &sites);
     let mut asked = Vec::new();
@@ -129,7 +143,11 @@ fn the_least_overloaded_manager_with_the_most_workers_is_asked_first() {
 
 #[test]
 fn equal_managers_share_the_jobs() {
-    let site = Site { name: "dc-1".to_owned(), managers: (1..=3).map(|node| manager(node, 2)).collect() };
+    let site = Site {
+        name: "dc-1".to_owned(),
+        class: DatacenterClass::Healthy,
+        managers: (1..=3).map(|node| manager(node, 2)).collect(),
+    };
     let (plan, sites) = (plan(""), [site]);
     let mut jobs = [0; 3];
     for job in 0..3_000 {
@@ -185,4 +203,45 @@ proptest! {
         names.dedup();
         prop_assert_eq!(names.len(), placed.parts.len());
     }
+}
+
+#[test]
+fn a_manager_that_is_to_drain_is_not_asked_and_one_under_investigation_last() {
+    let of = |node, decision| ManagerState { decision, ..manager(node, 4) };
+    let site = |managers| [Site { name: "dc-1".to_owned(), class: DatacenterClass::Healthy, managers }];
+    let managers = vec![
+        of(1, RoutingDecision::Drain),
+        of(2, RoutingDecision::Investigate),
+        of(3, RoutingDecision::Route),
+        of(4, RoutingDecision::Evict),
+    ];
+    let sites = site(managers);
+    let plan = plan("");
+    let dispatcher = ManagerDispatcher::new(JobId(7), &plan, &sites);
+    assert_eq!(shown(&dispatcher.place(Patience::Left).unwrap()), [row("dc-1", 3, 4, 4)]);
+    assert_eq!(dispatcher.next_manager("dc-1", &[NodeId(3)]), Some(NodeId(2)));
+    assert_eq!(dispatcher.next_manager("dc-1", &[NodeId(3), NodeId(2)]), None);
+    let none = site(vec![of(1, RoutingDecision::Drain), of(4, RoutingDecision::Evict)]);
+    assert_eq!(place("", &none, Patience::Left), Err(Missing("none has a worker".to_owned())));
+}
+
+#[test]
+fn the_class_of_a_datacenter_goes_before_its_size_and_a_degraded_one_is_told() {
+    let classes = [
+        DatacenterClass::Degraded,
+        DatacenterClass::Busy,
+        DatacenterClass::Healthy,
+        DatacenterClass::Unhealthy,
+    ];
+    let mut all = sites(&[9, 9, 2, 9]);
+    all.iter_mut().zip(classes).for_each(|(site, class)| site.class = class);
+    let best = place("placement.count = 1", &all, Patience::Left).unwrap();
+    assert_eq!((shown(&best), best.degraded.len()), (vec![row("dc-3", 3, 2, 2)], 0));
+    let three = place("placement.count = 3", &all, Patience::Left).unwrap();
+    assert_eq!((three.parts.len(), three.degraded), (3, vec!["dc-1".to_owned()]));
+    assert!(place("placement.count = 4", &all, Patience::Left).is_err(), "an unhealthy one gets nothing");
+    let well = place("", &all, Patience::Left).unwrap();
+    assert_eq!(well.parts.iter().map(|part| part.manager.0).collect::<Vec<_>>(), [2, 3]);
+    let last = place("", &all[..1], Patience::Left).unwrap();
+    assert_eq!((last.parts.len(), last.degraded), (1, vec!["dc-1".to_owned()]));
 }
