@@ -59,7 +59,8 @@ impl GateCore {
                         self.close_silent(node, effects);
                     }
                 }
-                Change::ProbeRound { .. } | Change::OutOfBand { .. } => {}
+                Change::ProbeRound { node, answered } => self.on_probe_round(node, answered),
+                Change::OutOfBand { .. } => {}
             }
         }
         if !told.is_empty() && self.config.identity.shards > 1 {

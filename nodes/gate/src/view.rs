@@ -31,21 +31,25 @@ impl GateCore {
             ],
             nodes: self.own_rows(now).iter().map(node_row).collect(),
             jobs: self.jobs.values().map(|job| self.job_row(job)).collect(),
-            gauges: vec![
-                level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
-                level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),
-                level("hyperscale_gate_managers", "Managers that registered here.", managers),
-                level(
-                    "hyperscale_gate_forwards_open",
-                    "Requests that other gates have yet to answer.",
-                    self.forwards.len(),
-                ),
-                Gauge::counter(
-                    "hyperscale_gate_forwards_total",
-                    "Requests passed on to the gate that has, or should have, their job.",
-                    float(self.forwards.passed_on()),
-                ),
-            ],
+            gauges: [
+                self.membership.gauges(),
+                vec![
+                    level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
+                    level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),
+                    level("hyperscale_gate_managers", "Managers that registered here.", managers),
+                    level(
+                        "hyperscale_gate_forwards_open",
+                        "Requests that other gates have yet to answer.",
+                        self.forwards.len(),
+                    ),
+                    Gauge::counter(
+                        "hyperscale_gate_forwards_total",
+                        "Requests passed on to the gate that has, or should have, their job.",
+                        float(self.forwards.passed_on()),
+                    ),
+                ],
+            ]
+            .concat(),
         }
     }
 

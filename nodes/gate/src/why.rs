@@ -2,16 +2,29 @@
 
 use hyperscale_codec::messages::NodeVerdict;
 use hyperscale_core::Instant;
-use hyperscale_fleet::own_verdict;
+use hyperscale_fleet::{Card, own_verdict, signal, verdict};
 
 use crate::core::GateCore;
 
 impl GateCore {
     /// All that this gate can say of nodes of this name.
-    pub(crate) fn verdicts(&self, name: &str, now: Instant) -> Vec<NodeVerdict> {
+    pub(crate) fn verdicts(&mut self, name: &str, now: Instant) -> Vec<NodeVerdict> {
+        let gates = self.gates.values().map(|gate| &gate.card);
+        let managers = self.managers.values().map(|manager| &manager.card);
+        let known = gates.chain(managers).chain(self.departed.cards(now));
+        let cards: Vec<Card> = known.filter(|card| card.name == name).cloned().collect();
         let mut verdicts = Vec::new();
         if self.config.identity.name == name {
             verdicts.push(own_verdict(&self.config.identity, &self.view(now)));
+        }
+        for card in cards {
+            let rows = self.explain(card.node, now);
+            let decision = rows.iter().find(|row| row.name == "decision").map(|row| row.value.clone());
+            let rows = rows.into_iter().filter(|row| row.name != "decision");
+            let mut signals: Vec<_> = rows.map(|row| signal(row.name, row.ok, row.value)).collect();
+            signals.extend(self.membership.signals(card.node, now));
+            let decision = decision.unwrap_or_else(|| "evict".to_owned());
+            verdicts.push(verdict(&self.config.identity, &card, &decision, signals));
         }
         verdicts
     }

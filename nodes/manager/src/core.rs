@@ -20,6 +20,7 @@ use hyperscale_health::{NodeHealthTracker, WorkerHealthManager, WorkerHealthStat
 use hyperscale_ledger::{Committed, ManagerEntry};
 
 use crate::job::DcJob;
+use crate::silence::Silence;
 
 /// A finished job is remembered so long, to answer repeats.
 pub(crate) const REMEMBER: Duration = Duration::from_secs(600);
@@ -94,6 +95,11 @@ pub struct ManagerCore {
     /// Workers and managers that are not linked any more.
     pub(crate) departed: Departed,
     pub(crate) changes: Vec<Change>,
+    /// Workers that missed heartbeats.
+    pub(crate) silent: BTreeMap<NodeId, Silence>,
+    /// When heartbeats were last looked at; since when this node runs without standing still.
+    pub(crate) looked_at: Instant,
+    pub(crate) awake_since: Instant,
     pub(crate) health: NodeHealthTracker<WorkerHealthState>,
     /// Until when workers with work must get on.
     pub(crate) times: WorkerHealthManager,
@@ -124,6 +130,9 @@ impl ManagerCore {
             membership: Membership::new(&config.identity, config.membership.clone(), config.wall.at),
             departed: Departed::default(),
             changes: Vec::new(),
+            silent: BTreeMap::new(),
+            looked_at: Instant::ZERO,
+            awake_since: Instant::ZERO,
             health: NodeHealthTracker::default(),
             times: WorkerHealthManager::default(),
             jobs: BTreeMap::new(),
@@ -168,6 +177,11 @@ impl ManagerCore {
 
     fn on_frame(&mut self, link: LinkId, frame: RawFrame<'_>, effects: &mut ManagerEffects) {
         self.hear_worker(link);
+        if !self.silent.is_empty()
+            && let Some(node) = self.workers.get(&link).map(|worker| worker.node)
+        {
+            self.end_silence(node, effects);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let done = match frame.kind() {
             Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
@@ -323,6 +337,7 @@ impl ManagerCore {
         self.dialer.go(now, effects);
         self.membership.on_timer(now, &self.links, effects);
         self.tell_if_drained(effects);
+        self.ask_silent_workers(effects);
         self.stop_orphans(effects);
         self.flush_late_views(effects);
         self.start_without_late_workers(effects);
@@ -373,6 +388,7 @@ impl Core for ManagerCore {
     fn next_deadline(&self) -> Option<Instant> {
         let jobs = self.jobs.values().filter_map(|job| job.next_deadline(self.config.gate_wait)).min();
         let beat = (!self.links.is_empty()).then_some(self.next_beat);
-        [self.membership.next_deadline(), self.dialer.next_deadline(), beat, jobs].into_iter().flatten().min()
+        let own = [self.membership.next_deadline(), self.dialer.next_deadline(), self.silence_deadline()];
+        own.into_iter().chain([beat, jobs]).flatten().min()
     }
 }

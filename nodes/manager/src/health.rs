@@ -16,6 +16,7 @@ use hyperscale_health::{
 use crate::core::{ManagerCore, ManagerEffects, Worker};
 use crate::job::ShareId;
 use crate::revise::shares_of;
+use crate::silence::Silence;
 use crate::takeover::taken_over_at;
 use crate::workflows::wire;
 
@@ -256,6 +257,9 @@ impl ManagerCore {
     pub(crate) fn fitness(&self, worker: &Worker) -> RoutingDecision {
         let known = self.health.get_routing_decision(self.now, worker.node);
         let decision = known.unwrap_or(RoutingDecision::Route);
+        if self.silent.get(&worker.node) == Some(&Silence::Lost) {
+            return RoutingDecision::Evict;
+        }
         if worker.card.accepting { decision } else { decision.max(RoutingDecision::Drain) }
     }
 

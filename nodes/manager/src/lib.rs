@@ -14,6 +14,7 @@ mod joiners;
 mod membership;
 mod peers;
 mod revise;
+mod silence;
 mod stats;
 mod takeover;
 mod view;

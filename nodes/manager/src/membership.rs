@@ -35,7 +35,8 @@ impl ManagerCore {
                         self.close_silent(node, effects);
                     }
                 }
-                Change::ProbeRound { .. } | Change::OutOfBand { .. } => {}
+                Change::ProbeRound { node, answered } => self.on_probe_round(node, answered),
+                Change::OutOfBand { node, answer } => self.on_out_of_band(node, answer.is_some(), effects),
             }
         }
         self.changes = changes;

@@ -87,6 +87,7 @@ impl ManagerCore {
                 false => tracing::warn!(worker = worker.name, "a worker is gone"),
             }
             self.departed.keep(now, worker.card.clone(), gone.left);
+            self.silent.remove(&worker.node);
             self.unwatch_worker(worker.node, gone.left);
             self.announce(effects);
             self.on_worker_lost(&worker, "is gone", effects);
@@ -261,6 +262,7 @@ impl ManagerCore {
         }
         let (node, name, shards) = (card.node, card.name.clone(), card.shards);
         self.workers.retain(|_, other| other.node != node);
+        self.silent.remove(&node);
         self.on_worker_back(link, node, effects);
         self.workers.insert(link, Worker { node, name, shards, card });
         self.watch_worker(node, told.capacity_vus.to_native());

@@ -32,16 +32,20 @@ impl ManagerCore {
             ],
             nodes: nodes.map(|row| node_row(&row)).collect(),
             jobs: Vec::new(),
-            gauges: vec![
-                level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
-                level("hyperscale_manager_gate_links", "Links to shards of gates.", gates),
-                level("hyperscale_manager_workers", "Workers that registered here.", workers),
-                level(
-                    "hyperscale_manager_worker_shards",
-                    "Shards of workers that take work.",
-                    usize::try_from(self.worker_shards()).unwrap_or(usize::MAX),
-                ),
-            ],
+            gauges: [
+                self.membership.gauges(),
+                vec![
+                    level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
+                    level("hyperscale_manager_gate_links", "Links to shards of gates.", gates),
+                    level("hyperscale_manager_workers", "Workers that registered here.", workers),
+                    level(
+                        "hyperscale_manager_worker_shards",
+                        "Shards of workers that take work.",
+                        usize::try_from(self.worker_shards()).unwrap_or(usize::MAX),
+                    ),
+                ],
+            ]
+            .concat(),
         }
     }
 }

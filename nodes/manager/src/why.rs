@@ -1,15 +1,15 @@
 //! Why a node is judged as it is: what this manager says of itself, and of those that it watches.
 
 use hyperscale_codec::messages::{ArchivedNodeWhyRequest, NodeVerdict, NodeWhyResponse};
-use hyperscale_codec::{Head, RawFrame};
+use hyperscale_codec::{Head, RawFrame, Role};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_fleet::own_verdict;
+use hyperscale_fleet::{Card, own_verdict, signal, verdict};
 
 use crate::core::{ManagerCore, ManagerEffects};
 
 impl ManagerCore {
     pub(crate) fn on_why(
-        &self,
+        &mut self,
         link: LinkId,
         frame: &RawFrame<'_>,
         request: &ArchivedNodeWhyRequest,
@@ -21,10 +21,30 @@ impl ManagerCore {
     }
 
     /// All that this manager can say of nodes of this name.
-    fn verdicts(&self, name: &str, now: Instant) -> Vec<NodeVerdict> {
+    fn verdicts(&mut self, name: &str, now: Instant) -> Vec<NodeVerdict> {
+        let workers = self.workers.values().map(|worker| &worker.card);
+        let workers = workers.chain(self.departed.cards(now).filter(|card| card.role == Role::Worker));
+        let managers = self.managers.values().map(|peer| &peer.card);
+        let named = |card: &&Card| card.name == name;
+        let workers: Vec<Card> = workers.filter(named).cloned().collect();
+        let managers: Vec<Card> = managers.filter(named).cloned().collect();
         let mut verdicts = Vec::new();
         if self.config.identity.name == name {
             verdicts.push(own_verdict(&self.config.identity, &self.view(now)));
+        }
+        for card in workers {
+            let rows = self.explain(card.node, now);
+            let decision = rows.iter().find(|row| row.name == "decision").map(|row| row.value.clone());
+            let rows = rows.into_iter().filter(|row| row.name != "decision");
+            let mut signals: Vec<_> = rows.map(|row| signal(row.name, row.ok, row.value)).collect();
+            signals.extend(self.membership.signals(card.node, now));
+            let decision = decision.unwrap_or_else(|| "evict".to_owned());
+            verdicts.push(verdict(&self.config.identity, &card, &decision, signals));
+        }
+        // A manager gives other managers no work; it only sees whether they are there.
+        for card in managers {
+            let signals = self.membership.signals(card.node, now);
+            verdicts.push(verdict(&self.config.identity, &card, "peer", signals));
         }
         verdicts
     }

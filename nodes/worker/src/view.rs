@@ -25,14 +25,18 @@ impl WorkerCore {
             ],
             nodes: vec![node_row(&own.row(now, None, None))],
             jobs: Vec::new(),
-            gauges: vec![
-                level(
-                    "hyperscale_worker_shares",
-                    "Shares of load whose results are not safe elsewhere.",
-                    self.live_shares(),
-                ),
-                level("hyperscale_worker_managers", "Managers that are linked.", managers),
-            ],
+            gauges: [
+                self.membership.gauges(),
+                vec![
+                    level(
+                        "hyperscale_worker_shares",
+                        "Shares of load whose results are not safe elsewhere.",
+                        self.live_shares(),
+                    ),
+                    level("hyperscale_worker_managers", "Managers that are linked.", managers),
+                ],
+            ]
+            .concat(),
         }
     }
 }
