@@ -17,6 +17,7 @@ mod connections;
 mod counts;
 mod endings;
 mod fleet;
+mod membership;
 mod nginx;
 mod node;
 mod nodes;

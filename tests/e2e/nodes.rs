@@ -183,6 +183,11 @@ impl Cluster {
         gates.map(|node| node["listen"].as_str().unwrap()).collect()
     }
 
+    /// Where a node's log is.
+    pub(crate) fn log(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join("logs").join(format!("{name}.log"))
+    }
+
     /// Writes a plan; its path.
     pub(crate) fn plan(&self, name: &str, body: &str) -> String {
         let path = self.folder.path().join(name);

@@ -139,7 +139,8 @@ impl Card {
     pub fn row(&self, now: Instant, pulse: Option<&Pulse>, member: Option<MemberView>) -> NodeEntry {
         let clock = pulse.and_then(Pulse::clock);
         let state = member.map_or(NodeState::Alive, |member| node_state(member.state));
-        let draining = state == NodeState::Alive && !self.accepting;
+        let overloaded = pulse.is_some_and(|pulse| pulse.overload() >= 3);
+        let draining = state == NodeState::Alive && !self.accepting && !overloaded;
         let state = if draining { NodeState::Draining } else { state };
         let since = member.map_or(self.since, |member| member.since.max(self.since));
         NodeEntry {

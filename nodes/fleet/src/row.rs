@@ -2,7 +2,7 @@
 
 use hyperscale_codec::messages::{NodeEntry, NodeState as WireState, NodeVerdict};
 use hyperscale_codec::{NodeId, ProtocolVersion, Role};
-use hyperscale_view::{NodeRow, NodeState, Overload, Progress, SignalRow, VerdictRow};
+use hyperscale_view::{NodeRow, NodeState, Overload, Progress, Reason, SignalRow, VerdictRow};
 
 /// A node as tables and JSON show it.
 #[must_use]
@@ -42,6 +42,13 @@ pub fn node_row(entry: &NodeEntry) -> NodeRow {
             .clock_known
             .then(|| milliseconds(i64::try_from(entry.clock_error_us).unwrap_or(i64::MAX))),
     }
+}
+
+/// How loaded a node is, as a condition of its readiness: it holds below overloaded.
+#[must_use]
+pub fn load_reason(overload: u8) -> Reason {
+    let word = ["healthy", "busy", "stressed"].get(usize::from(overload)).copied();
+    Reason::new("load", word.is_some(), word.unwrap_or("overloaded"))
 }
 
 /// A judgement as people and JSON see it.

@@ -58,6 +58,8 @@ pub enum Local {
     Join(Vec<SocketAddr>),
     /// Take no more jobs; [`Command::Drained`] follows when those here have ended.
     Drain,
+    /// How loaded this node is: 0 healthy, 1 busy, 2 stressed, 3 overloaded.
+    Overload(u8),
     /// What the shard with the datagram ports knows of members.
     Members(Vec<MemberView>),
 }
@@ -101,6 +103,8 @@ pub struct GateCore {
     pub(crate) now: Instant,
     pub(crate) started: Instant,
     pub(crate) next_beat: Instant,
+    /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
+    pub(crate) overload: u8,
     pub(crate) draining: bool,
     /// Goodbye is being said to the members; and was.
     leaving: bool,
@@ -139,6 +143,7 @@ impl GateCore {
             now: Instant::ZERO,
             started: config.wall.at,
             next_beat: Instant::ZERO,
+            overload: 0,
             draining: false,
             leaving: false,
             drained: false,
@@ -398,6 +403,10 @@ impl Core for GateCore {
                 self.dialer.go(now, effects);
             }
             Event::Local(Local::Drain) => self.on_drain(effects),
+            Event::Local(Local::Overload(state)) => {
+                self.overload = state.min(3);
+                self.beat(effects);
+            }
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
             Event::LinkDown { link, .. } => self.on_link_down(link, effects),
             Event::DialFailed { dial, error } => {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hyperscale_codec::messages::{
     ArchivedGateHeartbeat, ArchivedGatePeerRegistration, ArchivedGatePeerRegistrationResponse,
     ArchivedManagerHeartbeat, ArchivedManagerPeerRegistration, GateHeartbeat, GatePeerRegistrationResponse,
-    ManagerPeerRegistrationResponse,
+    HealthPiggyback, ManagerPeerRegistrationResponse,
 };
 use hyperscale_codec::{Features, Head, NodeId, RawFrame, Role, ShardId};
 use hyperscale_core::{DialId, LinkId, Peer};
@@ -318,17 +318,18 @@ impl GateCore {
         let (now, wall) = (self.now, self.config.wall);
         let jobs = u32::try_from(self.live_jobs()).unwrap_or(u32::MAX);
         let free = self.managers.values().map(|manager| manager.worker_shards).fold(0, u32::saturating_add);
-        let (identity, draining) = (&self.config.identity, self.draining);
+        let (identity, accepting, overload_state) = (&self.config.identity, !self.draining, self.overload);
         for (id, link) in &mut self.links {
             if !matches!(link.role, Role::Gate | Role::Manager) || link.node == identity.node {
                 continue;
             }
-            let (health, clock) = link.beat(identity, now, wall, !draining, free);
-            let health = self.membership.stamp(health);
+            let (health, clock) = link.beat(identity, now, wall, accepting, free);
+            let health = HealthPiggyback { overload_state, ..self.membership.stamp(health) };
             let beat = GateHeartbeat { health, clock, is_leader: false, jobs, ..GateHeartbeat::default() };
             effects.send(*id, Head::default(), &beat);
         }
-        let health = self.config.identity.health(0, !draining, free);
+        let health = self.config.identity.health(0, accepting, free);
+        let health = HealthPiggyback { overload_state, ..health };
         self.membership.tell(now, health, &self.links, effects);
     }
 }

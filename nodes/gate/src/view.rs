@@ -2,7 +2,7 @@
 
 use hyperscale_codec::messages::JobState as WireState;
 use hyperscale_core::Instant;
-use hyperscale_fleet::node_row;
+use hyperscale_fleet::{load_reason, node_row};
 use hyperscale_view::{Gauge, JobRow, JobState, Reason, ShardView};
 
 use crate::core::GateCore;
@@ -18,6 +18,7 @@ impl GateCore {
             shard: self.config.shard.0,
             startup: vec![Reason::new("listening", true, self.config.addr.clone())],
             ready: vec![
+                load_reason(self.overload),
                 Reason::new(
                     "accepting",
                     !self.draining,

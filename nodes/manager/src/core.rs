@@ -47,6 +47,8 @@ pub enum Local {
     Committed(Committed<ManagerEntry>),
     /// Take no more jobs; [`Command::Drained`] follows when those here have ended.
     Drain,
+    /// How loaded this node is: 0 healthy, 1 busy, 2 stressed, 3 overloaded.
+    Overload(u8),
 }
 
 /// What the manager asks of its driver.
@@ -105,6 +107,8 @@ pub struct ManagerCore {
     pub(crate) times: WorkerHealthManager,
     pub(crate) jobs: BTreeMap<JobId, DcJob>,
     pub(crate) now: Instant,
+    /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
+    pub(crate) overload: u8,
     pub(crate) draining: bool,
     /// Goodbye is being said to the members; and was.
     leaving: bool,
@@ -137,6 +141,7 @@ impl ManagerCore {
             times: WorkerHealthManager::default(),
             jobs: BTreeMap::new(),
             now: Instant::ZERO,
+            overload: 0,
             draining: false,
             leaving: false,
             drained: false,
@@ -370,6 +375,10 @@ impl Core for ManagerCore {
                 self.dialer.go(now, effects);
             }
             Event::Local(Local::Drain) => self.on_drain(effects),
+            Event::Local(Local::Overload(state)) => {
+                self.overload = state.min(3);
+                self.beat(effects);
+            }
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),
             Event::LinkDown { link, .. } => self.on_link_down(link, effects),
             Event::DialFailed { dial, error } => {

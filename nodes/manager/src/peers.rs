@@ -6,8 +6,8 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     ArchivedGateHeartbeat, ArchivedManagerHeartbeat, ArchivedManagerPeerRegistration,
     ArchivedManagerPeerRegistrationResponse, ArchivedNodesRequest, ArchivedWorkerHeartbeat,
-    ArchivedWorkerRegistration, ManagerHeartbeat, ManagerPeerRegistrationResponse, NodesResponse,
-    RegistrationResponse, StatsFinalAck,
+    ArchivedWorkerRegistration, HealthPiggyback, ManagerHeartbeat, ManagerPeerRegistrationResponse,
+    NodesResponse, RegistrationResponse, StatsFinalAck,
 };
 use hyperscale_codec::{Head, JobId, RawFrame, Role};
 use hyperscale_core::{DialId, LinkId, Peer};
@@ -22,6 +22,8 @@ use crate::job::DcJob;
 const WORKERS_MAX: usize = 16_384;
 /// Other managers of one datacenter at most.
 const PEERS_MAX: usize = 64;
+/// 3 of `overload_state`.
+const OVERLOADED: u8 = 3;
 /// The requests of a manager's own that need a number.
 const REGISTER: u32 = 1;
 
@@ -333,7 +335,8 @@ impl ManagerCore {
             tracing::info!(worker = worker.name, accepting, "a worker changed whether it takes work");
             let node = worker.node;
             self.announce(effects);
-            if !accepting {
+            // One that is only overloaded keeps what it has.
+            if !accepting && beat.health.overload_state < OVERLOADED {
                 self.move_shares_of(node, effects);
             }
         }
@@ -364,10 +367,10 @@ impl ManagerCore {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (live, known) = self.workers_live_and_known();
         let (jobs, free) = (count(self.live_jobs()), self.worker_shards());
-        let (identity, accepting) = (&self.config.identity, !self.draining);
+        let (identity, accepting, overload_state) = (&self.config.identity, !self.draining, self.overload);
         for (id, link) in &mut self.links {
             let (health, clock) = link.beat(identity, now, wall, accepting, free);
-            let health = self.membership.stamp(health);
+            let health = HealthPiggyback { overload_state, ..self.membership.stamp(health) };
             let beat = ManagerHeartbeat {
                 health,
                 clock,
@@ -382,6 +385,7 @@ impl ManagerCore {
             effects.send(*id, Head::default(), &beat);
         }
         let health = self.config.identity.health(0, accepting, free);
+        let health = HealthPiggyback { overload_state, ..health };
         self.membership.tell(now, health, &self.links, effects);
     }
 

@@ -1,7 +1,7 @@
 //! What this manager tells of itself to the admin port.
 
 use hyperscale_core::Instant;
-use hyperscale_fleet::{Card, node_row};
+use hyperscale_fleet::{Card, load_reason, node_row};
 use hyperscale_view::{Gauge, Reason, ShardView};
 
 use crate::core::ManagerCore;
@@ -22,6 +22,7 @@ impl ManagerCore {
             shard: 0,
             startup: vec![Reason::new("registered", self.joined, "with a gate or another manager, once")],
             ready: vec![
+                load_reason(self.overload),
                 Reason::new(
                     "accepting",
                     !self.draining,

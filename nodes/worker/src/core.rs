@@ -42,6 +42,8 @@ pub enum Local {
     Join(Vec<SocketAddr>),
     /// Take no more load; [`Command::Drained`] follows when that here has moved or ended.
     Drain,
+    /// How loaded this node is: 0 healthy, 1 busy, 2 stressed, 3 overloaded.
+    Overload(u8),
     /// The answer to [`Command::Resolve`].
     Resolved { key: ShareKey, result: Result<Vec<Origin>, String> },
     /// A load shard says something.
@@ -73,6 +75,8 @@ pub struct WorkerCore {
     pub(crate) membership: Membership,
     pub(crate) shares: BTreeMap<ShareKey, Share>,
     pub(crate) now: Instant,
+    /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
+    pub(crate) overload: u8,
     pub(crate) draining: bool,
     /// Goodbye is being said to the members; and was.
     pub(crate) leaving: bool,
@@ -95,6 +99,7 @@ impl WorkerCore {
             membership: Membership::new(&config.identity, config.membership.clone(), config.wall.at),
             shares: BTreeMap::new(),
             now: Instant::ZERO,
+            overload: 0,
             draining: false,
             leaving: false,
             drained: false,
@@ -402,6 +407,10 @@ impl Core for WorkerCore {
                 self.dialer.go(now, effects);
             }
             Event::Local(Local::Drain) => self.on_drain(effects),
+            Event::Local(Local::Overload(state)) => {
+                self.overload = state.min(3);
+                self.beat(effects);
+            }
             Event::Local(Local::Resolved { key, result }) => self.on_resolved(key, result, effects),
             Event::Local(Local::Report(report)) => self.on_report(report, effects),
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),

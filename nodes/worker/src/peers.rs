@@ -12,6 +12,8 @@ use hyperscale_fleet::{Dialled, PeerLink};
 
 use crate::core::{Command, WorkerCore, WorkerEffects};
 
+/// From here on a worker takes no new load: 3 of `overload_state`.
+const OVERLOADED: u8 = 3;
 /// The only request of a worker's own that needs a number.
 const REGISTER: u32 = 1;
 /// A share whose manager is away for so long is stopped: its job has ended as far as anybody can tell.
@@ -97,7 +99,8 @@ impl WorkerCore {
     pub(crate) fn beat(&mut self, effects: &mut WorkerEffects) {
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         links.into_iter().for_each(|link| self.beat_one(link, effects));
-        let health = self.config.identity.health(0, !self.draining, self.config.capacity_vus / 1_000);
+        let health = self.config.identity.health(0, self.takes_load(), self.config.capacity_vus / 1_000);
+        let health = HealthPiggyback { overload_state: self.overload, ..health };
         self.membership.tell(self.now, health, &self.links, effects);
     }
 
@@ -107,10 +110,11 @@ impl WorkerCore {
         // A worker of fewer has some too.
         let free = self.config.capacity_vus.div_ceil(1_000);
         let (throughput, expected_throughput) = self.rates(link);
+        let (accepting, overload_state) = (self.takes_load(), self.overload);
         let Some(entry) = self.links.get_mut(&link) else { return };
-        let (health, clock) = entry.beat(&self.config.identity, now, wall, !self.draining, free);
+        let (health, clock) = entry.beat(&self.config.identity, now, wall, accepting, free);
         let health = self.membership.stamp(health);
-        let health = HealthPiggyback { throughput, expected_throughput, ..health };
+        let health = HealthPiggyback { throughput, expected_throughput, overload_state, ..health };
         let beat = WorkerHeartbeat { health, clock, shares, ..WorkerHeartbeat::default() };
         effects.send(link, Head::default(), &beat);
     }
@@ -147,6 +151,11 @@ impl WorkerCore {
             }
         }
         self.tell_if_drained(effects);
+    }
+
+    /// Whether it takes new load.
+    pub(crate) fn takes_load(&self) -> bool {
+        !self.draining && self.overload < OVERLOADED
     }
 
     /// Shares whose results are not safe elsewhere.

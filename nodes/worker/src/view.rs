@@ -1,7 +1,7 @@
 //! What this worker tells of itself to the admin port.
 
 use hyperscale_core::Instant;
-use hyperscale_fleet::{Card, node_row};
+use hyperscale_fleet::{Card, load_reason, node_row};
 use hyperscale_view::{Gauge, Reason, ShardView};
 
 use crate::core::WorkerCore;
@@ -16,6 +16,7 @@ impl WorkerCore {
             shard: 0,
             startup: vec![Reason::new("registered", self.joined, "with a manager, once")],
             ready: vec![
+                load_reason(self.overload),
                 Reason::new(
                     "accepting",
                     !self.draining,
