@@ -16,6 +16,7 @@ use hyperscale_fleet::{BEAT, Card, Dialer, Identity, PeerLink};
 use hyperscale_health::{NodeHealthTracker, WorkerHealthManager, WorkerHealthState};
 use hyperscale_ledger::{Committed, ManagerEntry};
 
+use crate::health::Dispatches;
 use crate::job::DcJob;
 
 /// A finished job is remembered so long, to answer repeats.
@@ -93,6 +94,7 @@ pub struct ManagerCore {
     pub(crate) draining: bool,
     /// A gate or manager took this one on.
     pub(crate) joined: bool,
+    pub(crate) dispatches: Dispatches,
     next_beat: Instant,
     scratch: Vec<u8>,
     /// The receipt that is sent next; kept, so that a warm manager acknowledges without allocating.
@@ -115,6 +117,7 @@ impl ManagerCore {
             now: Instant::ZERO,
             draining: false,
             joined: false,
+            dispatches: Dispatches::default(),
             next_beat: Instant::ZERO,
             scratch: Vec::new(),
             ack: StatsAck::default(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     ArchivedGateHeartbeat, ArchivedManagerHeartbeat, ArchivedManagerPeerRegistration,
     ArchivedManagerPeerRegistrationResponse, ArchivedNodesRequest, ArchivedWorkerHeartbeat,
-    ArchivedWorkerRegistration, ManagerHeartbeat, ManagerPeerRegistrationResponse, NodesResponse,
-    RegistrationResponse, StatsFinalAck,
+    ArchivedWorkerRegistration, HealthPiggyback, ManagerHeartbeat, ManagerPeerRegistrationResponse,
+    NodesResponse, RegistrationResponse, StatsFinalAck,
 };
 use hyperscale_codec::{Head, JobId, RawFrame, Role};
 use hyperscale_core::{DialId, LinkId, Peer};
@@ -348,9 +348,11 @@ impl ManagerCore {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (live, known) = self.workers_live_and_known();
         let (jobs, free) = (count(self.live_jobs()), self.worker_shards());
+        let (throughput, expected_throughput) = self.dispatch_rates();
         let (identity, accepting) = (&self.config.identity, !self.draining);
         for (id, link) in &mut self.links {
             let (health, clock) = link.beat(identity, now, wall, accepting, free);
+            let health = HealthPiggyback { throughput, expected_throughput, ..health };
             let beat = ManagerHeartbeat {
                 health,
                 clock,
