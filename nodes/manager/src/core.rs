@@ -19,6 +19,7 @@ use hyperscale_fleet::{
 use hyperscale_health::{NodeHealthTracker, WorkerHealthManager, WorkerHealthState};
 use hyperscale_ledger::{Committed, ManagerEntry};
 
+use crate::health::Dispatches;
 use crate::job::DcJob;
 use crate::silence::Silence;
 
@@ -115,6 +116,7 @@ pub struct ManagerCore {
     drained: bool,
     /// A gate or manager took this one on.
     pub(crate) joined: bool,
+    pub(crate) dispatches: Dispatches,
     next_beat: Instant,
     scratch: Vec<u8>,
     /// The receipt that is sent next; kept, so that a warm manager acknowledges without allocating.
@@ -146,6 +148,7 @@ impl ManagerCore {
             leaving: false,
             drained: false,
             joined: false,
+            dispatches: Dispatches::default(),
             next_beat: Instant::ZERO,
             scratch: Vec::new(),
             ack: StatsAck::default(),

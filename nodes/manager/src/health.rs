@@ -10,7 +10,7 @@ use hyperscale_codec::messages::{
 use hyperscale_codec::{Features, Head, JobId, NodeId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_health::{
-    EvictionReason, HealthSignals, ReportedProgress, RoutingDecision, SignalRow, WorkerHealthState,
+    EvictionReason, HealthSignals, INTERVAL, ReportedProgress, RoutingDecision, SignalRow, WorkerHealthState,
 };
 
 use crate::core::{ManagerCore, ManagerEffects, Worker};
@@ -20,7 +20,33 @@ use crate::silence::Silence;
 use crate::takeover::taken_over_at;
 use crate::workflows::wire;
 
+/// A dispatch that waits for longer is due, and late.
+const DUE: Duration = Duration::from_secs(1);
+
+/// Workflows given to workers since the last heartbeat.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Dispatches {
+    pub(crate) made: u32,
+    since: Instant,
+}
+
 impl ManagerCore {
+    /// Dispatches per second since the last heartbeat: made, and due. One that waits is due once in an interval.
+    pub(crate) fn dispatch_rates(&mut self) -> (f32, f32) {
+        let now = self.now;
+        let Dispatches { made, since } =
+            std::mem::replace(&mut self.dispatches, Dispatches { made: 0, since: now });
+        let late = |since: Option<Instant>| since.is_some_and(|since| now.since(since) > DUE);
+        let live = self.jobs.values().filter(|job| job.outcome.is_none() && !job.cancelled);
+        let waiting = live.flat_map(|job| &job.workflows).filter(|entry| late(entry.due_since)).count();
+        let waiting = if self.worker_shards() > 0 { waiting } else { 0 };
+        let made = f64::from(made) / now.since(since).as_secs_f64().max(0.001);
+        let waiting = f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)) / INTERVAL.as_secs_f64();
+        #[expect(clippy::cast_possible_truncation, reason = "rates of which two digits count")]
+        let rates = (made as f32, (made + waiting) as f32);
+        rates
+    }
+
     /// A worker registered: it is alive, and taken at its word.
     pub(crate) fn watch_worker(&mut self, node: NodeId, capacity_vus: u32) {
         let state = WorkerHealthState::new(self.now, capacity_vus.div_ceil(1_000).max(1));

@@ -61,6 +61,8 @@ pub(crate) struct DcWorkflow {
     pub(crate) shares: BTreeMap<ShareId, WorkerShare>,
     /// The last one that load moved to.
     pub(crate) revision: u32,
+    /// It may start since then, and was given to nobody yet.
+    pub(crate) due_since: Option<Instant>,
     pub(crate) assigned_at: Option<Instant>,
     pub(crate) started_at: Option<Instant>,
     /// End of the last request of any share, by the workers' own clocks.

@@ -367,10 +367,12 @@ impl ManagerCore {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (live, known) = self.workers_live_and_known();
         let (jobs, free) = (count(self.live_jobs()), self.worker_shards());
+        let (throughput, expected_throughput) = self.dispatch_rates();
         let (identity, accepting, overload_state) = (&self.config.identity, !self.draining, self.overload);
         for (id, link) in &mut self.links {
             let (health, clock) = link.beat(identity, now, wall, accepting, free);
-            let health = HealthPiggyback { overload_state, ..self.membership.stamp(health) };
+            let health = self.membership.stamp(health);
+            let health = HealthPiggyback { throughput, expected_throughput, overload_state, ..health };
             let beat = ManagerHeartbeat {
                 health,
                 clock,

@@ -19,6 +19,7 @@ const START_TOGETHER: Duration = Duration::from_millis(100);
 impl ManagerCore {
     /// Assigns what may start now, skips what never will, ends the job when nothing is left.
     pub(crate) fn advance(&mut self, id: JobId, effects: &mut ManagerEffects) {
+        let now = self.now;
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.outcome.is_none()) else { return };
         job.dag.skip_hopeless();
         if job.dag.is_done() {
@@ -31,6 +32,9 @@ impl ManagerCore {
         let ready: Vec<usize> = job.dag.ready().collect();
         for workflow in ready {
             job.dag.set(workflow, WorkflowState::Assigned);
+            if let Some(entry) = job.workflows.get_mut(workflow) {
+                entry.due_since = Some(now);
+            }
             let entry = ManagerEntry::WorkflowAssigned {
                 job: id,
                 workflow: wire(workflow),
@@ -52,8 +56,9 @@ impl ManagerCore {
         let Some(plan) = job.plan.workflows.get(at) else { return };
         let part = Part { revision: 1, units: job.units, iterations: count_of(plan, job.units), from_us: 0 };
         if let Some(entry) = job.workflows.get_mut(at) {
-            (entry.assigned_at, entry.revision) = (Some(now), 1);
+            (entry.assigned_at, entry.revision, entry.due_since) = (Some(now), 1, None);
         }
+        self.dispatches.made = self.dispatches.made.saturating_add(1);
         if self.give(id, workflow, None, part, effects).is_empty() {
             self.end_workflow(id, workflow, WorkflowState::Failed, "no worker takes work", effects);
         }

@@ -37,6 +37,7 @@ struct Driven {
     now: Instant,
     /// Frames to the gate.
     up: Vec<Vec<u8>>,
+    closed: Vec<LinkId>,
 }
 
 impl Driven {
@@ -50,10 +51,10 @@ impl Driven {
             match effect {
                 Effect::Send { link: GATE, range } => self.up.push(effects.frame(range).to_vec()),
                 Effect::Command(Command::Propose(entry)) => proposed.push(entry),
+                Effect::Close { link } => self.closed.push(link),
                 Effect::Send { .. }
                 | Effect::Datagram { .. }
                 | Effect::Dial { .. }
-                | Effect::Close { .. }
                 | Effect::Refused { .. }
                 | Effect::Command(_) => {}
             }
@@ -126,7 +127,13 @@ fn running() -> Driven {
         gate_wait: Duration::from_secs(10),
         membership: hyperscale_fleet::MembershipConfig::new("default", 1),
     });
-    let mut manager = Driven { core, ledger: MemoryLedger::default(), now: Instant::ZERO, up: Vec::new() };
+    let mut manager = Driven {
+        core,
+        ledger: MemoryLedger::default(),
+        now: Instant::ZERO,
+        up: Vec::new(),
+        closed: Vec::new(),
+    };
     manager.handle(Event::LinkUp { link: GATE, peer: &peer(Role::Gate, NodeId(1)), dial: None });
     let worker = Identity::new(Role::Worker, NODE, "worker");
     manager.handle(Event::LinkUp { link: WORKER, peer: &peer(Role::Worker, NODE), dial: None });
@@ -246,4 +253,20 @@ fn finals_that_are_refused_make_the_worker_partial_and_the_result_says_why() {
     assert_eq!(kinds, ["statistics_refused", "statistics_missing"]);
     let why = &result.events.first().unwrap().detail;
     assert!(why.contains("worker worker") && why.contains("step 1: the plan has no such row"), "{why}");
+}
+
+#[test]
+fn a_worker_that_is_silent_for_thirty_seconds_is_lost_and_evicted_though_its_link_is_up() {
+    let mut manager = running();
+    manager.window(0, 1, 10);
+    for (ms, closed) in [(29_999, 0), (30_500, 1), (31_000, 1)] {
+        manager.now = Instant::ZERO + Duration::from_millis(ms);
+        manager.handle(Event::Timer);
+        assert_eq!(manager.closed, vec![WORKER; closed], "{ms} ms");
+    }
+    let result = manager.told(Kind::DcFinalResult).to_owned::<DcFinalResult>(&mut Vec::new()).unwrap();
+    let events: Vec<&str> = result.events.iter().map(|event| event.detail.as_str()).collect();
+    assert_eq!(events, ["worker worker is silent; its share ended"]);
+    let rows = manager.core.explain(NODE, manager.now);
+    assert!(rows.iter().any(|row| row.name == "decision" && row.value == "evict"), "{rows:?}");
 }
