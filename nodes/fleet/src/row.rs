@@ -44,6 +44,13 @@ pub fn node_row(entry: &NodeEntry) -> NodeRow {
     }
 }
 
+/// How work gets on, by the word of a health state.
+#[must_use]
+pub fn progress(word: &str) -> Progress {
+    let all = [Progress::Idle, Progress::Normal, Progress::Slow, Progress::Degraded];
+    all.into_iter().find(|known| known.word() == word).unwrap_or(Progress::Stuck)
+}
+
 /// How loaded a node is, as a condition of its readiness: it holds below overloaded.
 #[must_use]
 pub fn load_reason(overload: u8) -> Reason {

@@ -1,9 +1,11 @@
 //! What this shard tells of itself to the admin port.
 
-use hyperscale_codec::messages::JobState as WireState;
+use hyperscale_codec::NodeId;
+use hyperscale_codec::messages::{JobState as WireState, NodeEntry};
 use hyperscale_core::Instant;
-use hyperscale_fleet::{load_reason, node_row};
-use hyperscale_view::{Gauge, JobRow, JobState, Reason, ShardView};
+use hyperscale_fleet::{load_reason, node_row, progress};
+use hyperscale_health::HealthSignals as _;
+use hyperscale_view::{Gauge, JobRow, JobState, NodeRow, Reason, ShardView};
 
 use crate::core::GateCore;
 use crate::job::GateJob;
@@ -30,7 +32,7 @@ impl GateCore {
                     format!("{managers} managers with {workers} worker shards have registered"),
                 ),
             ],
-            nodes: self.own_rows(now).iter().map(node_row).collect(),
+            nodes: self.own_rows(now).iter().map(|entry| self.judged_row(entry, now)).collect(),
             jobs: self.jobs.values().map(|job| self.job_row(job)).collect(),
             gauges: [
                 self.membership.gauges(),
@@ -52,6 +54,16 @@ impl GateCore {
             ]
             .concat(),
         }
+    }
+
+    /// A row with how its work gets on, as far as this gate watches it.
+    fn judged_row(&self, entry: &NodeEntry, now: Instant) -> NodeRow {
+        let node = NodeId::from_bytes(entry.node);
+        let manager = self.health.managers().state(node).map(|state| state.progress_state(now));
+        let gate = || self.gates_health.state(node).map(|state| state.progress_state(now));
+        let row = node_row(entry);
+        let progress = manager.or_else(gate).map_or(row.progress, |state| progress(state.word()));
+        NodeRow { progress, ..row }
     }
 
     fn job_row(&self, job: &GateJob) -> JobRow {

@@ -1,8 +1,10 @@
 //! What this manager tells of itself to the admin port.
 
+use hyperscale_codec::NodeId;
 use hyperscale_core::Instant;
-use hyperscale_fleet::{Card, load_reason, node_row};
-use hyperscale_view::{Gauge, Reason, ShardView};
+use hyperscale_fleet::{Card, load_reason, node_row, progress};
+use hyperscale_health::HealthSignals as _;
+use hyperscale_view::{Gauge, NodeRow, Reason, ShardView};
 
 use crate::core::ManagerCore;
 
@@ -31,7 +33,14 @@ impl ManagerCore {
                 Reason::new("gates", gates > 0, format!("{gates} links to gates")),
                 Reason::new("workers", workers > 0, format!("{workers} workers have registered")),
             ],
-            nodes: nodes.map(|row| node_row(&row)).collect(),
+            nodes: nodes
+                .map(|entry| {
+                    let state = self.health.state(NodeId::from_bytes(entry.node));
+                    let row = node_row(&entry);
+                    let judged = state.map(|state| progress(state.progress_state(now).word()));
+                    NodeRow { progress: judged.unwrap_or(row.progress), ..row }
+                })
+                .collect(),
             jobs: Vec::new(),
             gauges: [
                 self.membership.gauges(),
