@@ -30,6 +30,9 @@ pub(crate) struct Dispatches {
     since: Instant,
 }
 
+/// A worker that is investigated answers out of band within so long.
+const INVESTIGATE: Duration = Duration::from_millis(500);
+
 impl ManagerCore {
     /// Dispatches per second since the last heartbeat: made, and due. One that waits is due once in an interval.
     pub(crate) fn dispatch_rates(&mut self) -> (f32, f32) {
@@ -138,6 +141,8 @@ impl ManagerCore {
                 .values_mut()
                 .filter(has_part)
                 .for_each(|job| job.event(now, "worker_slow", text.clone()));
+            let _where_it_has_such_a_port =
+                self.membership.probe_out_of_band(now, (node, INVESTIGATE), &self.links, effects);
         }
         self.announce(effects);
     }

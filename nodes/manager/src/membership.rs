@@ -36,7 +36,13 @@ impl ManagerCore {
                     }
                 }
                 Change::ProbeRound { node, answered } => self.on_probe_round(node, answered),
-                Change::OutOfBand { node, answer } => self.on_out_of_band(node, answer.is_some(), effects),
+                Change::OutOfBand { node, answer } => {
+                    let now = self.now;
+                    if answer.is_some() {
+                        self.health.update(now, node, |state| state.liveness.on_response(now));
+                    }
+                    self.on_out_of_band(node, answer.is_some(), effects);
+                }
             }
         }
         self.changes = changes;
