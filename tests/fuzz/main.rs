@@ -9,6 +9,7 @@
     reason = "a test that cannot go on shall fail where it stands, and show the bytes"
 )]
 
+mod datagrams;
 mod frames;
 mod plans;
 mod statistics;

@@ -20,7 +20,7 @@ pub use dialer::{Dialer, Dialled};
 pub use hyperscale_swim::{MemberState, MemberView, SwimConfig};
 pub use identity::Identity;
 pub use link::PeerLink;
-pub use membership::{Change, GroupKind, Membership, MembershipConfig, node_state};
+pub use membership::{Change, GroupKind, Membership, MembershipConfig, follow_member, node_state};
 pub use pulse::{BEAT, Pulse, beat_ms};
 pub use row::{load_reason, node_row, progress, verdict_row};
 pub use verdict::{own_verdict, signal, verdict};

@@ -17,8 +17,10 @@ use hyperscale_swim::{
 
 use crate::{Identity, PeerLink};
 
+mod follow;
 mod show;
 
+pub use follow::follow_member;
 pub use show::node_state;
 
 /// Dials of the membership are numbered from here on; the [`crate::Dialer`]'s stay below.
@@ -373,19 +375,6 @@ impl Membership {
             lhm: self.local_health(),
             ..health
         }
-    }
-
-    /// A heartbeat told how a peer is.
-    pub fn hear<C>(
-        &mut self,
-        now: Instant,
-        health: HealthPiggyback,
-        links: &BTreeMap<LinkId, PeerLink>,
-        effects: &mut Effects<C>,
-    ) {
-        let node = NodeId::from_bytes(health.node_id);
-        let knows = |group: &Group| group.swim.member(node).is_some();
-        self.feed(now, knows, || Input::PeerHealth(health), links, effects);
     }
 
     /// Asks a member by the port that is read before all else; whether it can be asked.

@@ -1,17 +1,12 @@
 //! What this gate does when a member's state changes. One shard of a gate has the datagram ports; the others hear of
 //! members from it.
 
-use std::time::Duration;
-
-use hyperscale_codec::RawFrame;
 use hyperscale_codec::messages::ArchivedPushPull;
+use hyperscale_codec::{NodeId, RawFrame};
 use hyperscale_core::LinkId;
-use hyperscale_fleet::{Change, Identity, MemberState};
+use hyperscale_fleet::{Change, Identity, follow_member};
 
 use crate::core::{Command, GateConfig, GateCore, GateEffects};
-
-/// A dead member's link that said nothing for so long is closed; one that speaks is better evidence than gossip.
-const SILENT: Duration = Duration::from_secs(2);
 
 /// Who this shard is as a member: nobody, but for the one that has the ports.
 pub(crate) fn member(config: &GateConfig) -> Identity {
@@ -46,18 +41,7 @@ impl GateCore {
                 Change::State { node, from, to } => {
                     told.extend(self.membership.member(node));
                     let name = self.name_of(node);
-                    match to {
-                        MemberState::Suspect => tracing::warn!(node = name, "a member is suspected"),
-                        MemberState::Dead => tracing::warn!(node = name, "a member is dead"),
-                        MemberState::Left => tracing::info!(node = name, "a member has left"),
-                        MemberState::Alive if from.is_some_and(|from| from != MemberState::Left) => {
-                            tracing::info!(node = name, "a member is alive again");
-                        }
-                        MemberState::Alive => {}
-                    }
-                    if to == MemberState::Dead {
-                        self.close_silent(node, effects);
-                    }
+                    follow_member(self.now, (node, &name), (from, to), &self.links, effects);
                 }
                 Change::ProbeRound { node, answered } => self.on_probe_round(node, answered),
                 Change::OutOfBand { .. } => {}
@@ -70,15 +54,8 @@ impl GateCore {
         self.changes.clear();
     }
 
-    fn close_silent(&self, node: hyperscale_codec::NodeId, effects: &mut GateEffects) {
-        let of_node = self.links.iter().filter(|(_, link)| link.node == node);
-        for (link, _) in of_node.filter(|(_, link)| link.pulse.silent_for(self.now) >= SILENT) {
-            effects.close(*link);
-        }
-    }
-
     /// What people call a node; its id, where nobody told.
-    fn name_of(&self, node: hyperscale_codec::NodeId) -> String {
+    fn name_of(&self, node: NodeId) -> String {
         let gate = self.gates.get(&node).map(|gate| &gate.card);
         let manager = || self.managers.values().map(|manager| &manager.card).find(|card| card.node == node);
         let departed = || self.departed.cards(self.now).find(|card| card.node == node);

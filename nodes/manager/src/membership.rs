@@ -1,14 +1,9 @@
 //! What this manager does when a member's state changes.
 
-use std::time::Duration;
-
 use hyperscale_codec::NodeId;
-use hyperscale_fleet::{Change, MemberState};
+use hyperscale_fleet::{Change, follow_member};
 
 use crate::core::{ManagerCore, ManagerEffects};
-
-/// A dead member's link that said nothing for so long is closed; one that speaks is better evidence than gossip.
-const SILENT: Duration = Duration::from_secs(2);
 
 impl ManagerCore {
     /// Acts on what changed among the members.
@@ -22,18 +17,7 @@ impl ManagerCore {
             match *change {
                 Change::State { node, from, to } => {
                     let name = self.name_of(node);
-                    match to {
-                        MemberState::Suspect => tracing::warn!(node = name, "a member is suspected"),
-                        MemberState::Dead => tracing::warn!(node = name, "a member is dead"),
-                        MemberState::Left => tracing::info!(node = name, "a member has left"),
-                        MemberState::Alive if from.is_some_and(|from| from != MemberState::Left) => {
-                            tracing::info!(node = name, "a member is alive again");
-                        }
-                        MemberState::Alive => {}
-                    }
-                    if to == MemberState::Dead {
-                        self.close_silent(node, effects);
-                    }
+                    follow_member(self.now, (node, &name), (from, to), &self.links, effects);
                 }
                 Change::ProbeRound { node, answered } => self.on_probe_round(node, answered),
                 Change::OutOfBand { node, answer } => {
@@ -47,13 +31,6 @@ impl ManagerCore {
         }
         self.changes = changes;
         self.changes.clear();
-    }
-
-    fn close_silent(&self, node: NodeId, effects: &mut ManagerEffects) {
-        let of_node = self.links.iter().filter(|(_, link)| link.node == node);
-        for (link, _) in of_node.filter(|(_, link)| link.pulse.silent_for(self.now) >= SILENT) {
-            effects.close(*link);
-        }
     }
 
     /// What people call a node; its id, where nobody told.
