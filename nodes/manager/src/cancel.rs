@@ -10,7 +10,7 @@ use crate::core::{Command, ManagerCore, ManagerEffects};
 use crate::workflows::wire;
 
 /// In-flight requests of a cancelled share are cut after so long.
-const CUT_AFTER_MS: u32 = 2_000;
+pub(crate) const CUT_AFTER_MS: u32 = 2_000;
 
 impl ManagerCore {
     pub(crate) fn on_cancel(&mut self, request: &ArchivedJobCancelRequest, effects: &mut ManagerEffects) {

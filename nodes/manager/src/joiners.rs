@@ -129,6 +129,7 @@ pub(crate) fn dispatch(
         moving: None,
         stays: false,
         ended: None,
+        lost: false,
         error: String::new(),
     };
     entry.shares.insert((worker.node, revision), share);

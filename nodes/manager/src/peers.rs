@@ -244,9 +244,14 @@ impl ManagerCore {
             tracing::info!(worker = name, addr, %version, shards = card.shards, "a worker joined");
         }
         let (node, name, shards) = (card.node, card.name.clone(), card.shards);
-        self.workers.retain(|_, other| other.node != node);
-        self.on_worker_back(link, node, effects);
+        let before = self.workers.iter().find(|(at, other)| other.node == node && **at != link);
+        let before = before.map(|(at, _)| *at).and_then(|at| self.workers.remove(&at));
         self.workers.insert(link, Worker { node, name, shards, card });
+        // It has given a connection up that seemed to be up: what was on its way there is lost, and so was the worker.
+        if let Some(before) = before {
+            self.on_worker_lost(&before, effects);
+        }
+        self.on_worker_back(link, node, effects);
         self.announce(effects);
     }
 
