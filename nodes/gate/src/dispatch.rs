@@ -11,6 +11,7 @@ use hyperscale_fleet::Pulse;
 use hyperscale_ledger::GateEntry;
 
 use crate::core::{Command, GateCore, GateEffects};
+use crate::finish::acknowledge_finals;
 use crate::job::{Datacenter, DcOutcome, GateJob};
 
 /// Managers of one datacenter that are asked to take a job, one after the other.
@@ -215,9 +216,9 @@ impl GateCore {
         // One that started anew knows nothing of its parts: given again, their load would run twice.
         let forgot = |part: &Datacenter| part.given_to.is_some() && part.given_to != boot;
         for job in self.jobs.values_mut() {
-            let (id, view) = (job.id, &mut job.view);
+            let (id, ended, view) = (job.id, job.ended_at.is_some(), &mut job.view);
             for (name, part) in &mut job.datacenters {
-                if part.manager != node || part.finished || part.link == link || forgot(part) {
+                if part.manager != node || part.link == link || forgot(part) {
                     continue;
                 }
                 view.forget(part.link);
@@ -225,6 +226,8 @@ impl GateCore {
                 if part.outcome.is_none() {
                     again.push((id, name.clone()));
                 }
+                } else if ended {
+                    acknowledge_finals(id, link, part.finals.iter().copied(), effects);
             }
         }
         // The same attempt: a manager that has it answers as before, and starts nothing.

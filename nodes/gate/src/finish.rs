@@ -135,17 +135,8 @@ impl GateCore {
         for subscriber in &job.subscribers {
             effects.send(subscriber.link, Head::default().job(id), result.as_ref());
         }
-        for part in job.datacenters.values_mut() {
-            let finals: Vec<Source> = std::mem::take(&mut part.finals).into_iter().collect();
-            for some in finals.chunks(ROWS_MAX) {
-                let ack = StatsFinalAck {
-                    job: id.to_bytes(),
-                    source_worker: some.iter().map(|source| source.worker.to_bytes()).collect(),
-                    source_shard: some.iter().map(|source| source.shard.0).collect(),
-                    source_epoch: some.iter().map(|source| source.epoch.0).collect(),
-                };
-                effects.send(part.link, Head::default().job(id), &ack);
-            }
+        for part in job.datacenters.values() {
+            acknowledge_finals(id, part.link, part.finals.iter().copied(), effects);
         }
         self.tell_if_drained(effects);
     }
@@ -160,6 +151,26 @@ impl GateCore {
 /// Figures that a datacenter sent and this gate does not hold: the result is partial and says so.
 fn tell_missing(job: &mut GateJob, now: Instant) {
     let workers =
+/// The job has ended: workers need not keep a datacenter's finals any longer. Said again to a manager that comes back, for
+/// it may not have heard of it.
+pub(crate) fn acknowledge_finals(
+    id: JobId,
+    link: LinkId,
+    finals: impl Iterator<Item = Source>,
+    effects: &mut GateEffects,
+) {
+    let finals: Vec<Source> = finals.collect();
+    for some in finals.chunks(ROWS_MAX) {
+        let ack = StatsFinalAck {
+            job: id.to_bytes(),
+            source_worker: some.iter().map(|source| source.worker.to_bytes()).collect(),
+            source_shard: some.iter().map(|source| source.shard.0).collect(),
+            source_epoch: some.iter().map(|source| source.epoch.0).collect(),
+        };
+        effects.send(link, Head::default().job(id), &ack);
+    }
+}
+
         job.datacenters.values().filter_map(|part| part.outcome.as_ref()).flat_map(|told| &told.workers);
     let missing: Vec<String> = workers
         .filter(|told| WorkerState::from_wire(told.state) == WorkerState::Ok)
