@@ -122,7 +122,7 @@ impl GateCore {
         let Some(name) = refused.map(|(name, _)| name.clone()) else { return };
         let error = format!("datacenter {name} refused the job: {}", ack.error.as_str());
         if job.cancel_since.is_some() || !self.ask_another(id, &name, &error, effects) {
-            self.end_part(id, &name, JobState::Failed, error, effects);
+            self.end_part(id, &name, (JobState::Failed, error), false, effects);
         }
     }
 
@@ -170,13 +170,13 @@ impl GateCore {
         true
     }
 
-    /// A part that will tell nothing more ends with what is known.
+    /// A part that will tell nothing more ends with what is known. `unheard`: it may have run.
     pub(crate) fn end_part(
         &mut self,
         id: JobId,
         name: &str,
-        state: JobState,
-        error: String,
+        (state, error): (JobState, String),
+        unheard: bool,
         effects: &mut GateEffects,
     ) {
         let now = self.now;
@@ -184,6 +184,7 @@ impl GateCore {
         let Some(part) = job.datacenters.get_mut(name).filter(|part| part.outcome.is_none()) else { return };
         part.outcome = Some(DcOutcome {
             state,
+            unheard,
             error,
             workflows: Vec::new(),
             workers: Vec::new(),
@@ -225,9 +226,9 @@ impl GateCore {
                 (part.link, part.lost_since) = (link, None);
                 if part.outcome.is_none() {
                     again.push((id, name.clone()));
-                }
                 } else if ended {
                     acknowledge_finals(id, link, part.finals.iter().copied(), effects);
+                }
             }
         }
         // The same attempt: a manager that has it answers as before, and starts nothing.
@@ -251,7 +252,7 @@ impl GateCore {
             }
             let error =
                 format!("the manager of datacenter {name} is gone; what it last told is in the report");
-            self.end_part(id, &name, JobState::Failed, error, effects);
+            self.end_part(id, &name, (JobState::Failed, error), true, effects);
         }
     }
 

@@ -48,6 +48,7 @@ impl GateCore {
         if part.outcome.is_none() {
             part.outcome = Some(DcOutcome {
                 state: JobState::from_wire(told.outcome),
+                unheard: false,
                 error: told.error,
                 workflows: told.workflows,
                 workers: told.workers,
@@ -101,7 +102,9 @@ impl GateCore {
         job.error = error;
         tell_missing(job, self.now);
         let input = summary_input(job, state, self.config.wall.unix_ms(job.accepted_at));
-        let summary = summarize(&input);
+        let mut summary = summarize(&input);
+        summary.partial |=
+            job.datacenters.values().any(|part| part.outcome.as_ref().is_some_and(|it| it.unheard));
         let (requests, errors, dropped) =
             (summary.totals.requests, summary.totals.errors, summary.totals.dropped);
         let result = JobFinalResult {
@@ -148,9 +151,6 @@ impl GateCore {
     }
 }
 
-/// Figures that a datacenter sent and this gate does not hold: the result is partial and says so.
-fn tell_missing(job: &mut GateJob, now: Instant) {
-    let workers =
 /// The job has ended: workers need not keep a datacenter's finals any longer. Said again to a manager that comes back, for
 /// it may not have heard of it.
 pub(crate) fn acknowledge_finals(
@@ -171,6 +171,9 @@ pub(crate) fn acknowledge_finals(
     }
 }
 
+/// Figures that a datacenter sent and this gate does not hold: the result is partial and says so.
+fn tell_missing(job: &mut GateJob, now: Instant) {
+    let workers =
         job.datacenters.values().filter_map(|part| part.outcome.as_ref()).flat_map(|told| &told.workers);
     let missing: Vec<String> = workers
         .filter(|told| WorkerState::from_wire(told.state) == WorkerState::Ok)
