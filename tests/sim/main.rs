@@ -21,6 +21,7 @@ mod moving;
 mod newer;
 #[path = "../../codec/tests/wire/samples.rs"]
 mod samples;
+mod seeds;
 mod shards;
 mod skew;
 mod stories;
