@@ -128,7 +128,7 @@ impl GateCore {
             .collect();
         for (id, name) in late {
             let error = format!("datacenter {name} did not answer the cancel");
-            self.end_part(id, &name, JobState::Cancelled, error, effects);
+            self.end_part(id, &name, (JobState::Cancelled, error), true, effects);
         }
     }
 }

@@ -11,6 +11,7 @@ use hyperscale_fleet::Pulse;
 use hyperscale_ledger::GateEntry;
 
 use crate::core::{Command, GateCore, GateEffects};
+use crate::finish::acknowledge_finals;
 use crate::job::{Datacenter, DcOutcome, GateJob};
 
 /// Managers of one datacenter that are asked to take a job, one after the other.
@@ -131,7 +132,7 @@ impl GateCore {
         let Some(name) = refused.map(|(name, _)| name.clone()) else { return };
         let error = format!("datacenter {name} refused the job: {}", ack.error.as_str());
         if job.cancel_since.is_some() || !self.ask_another(id, &name, &error, effects) {
-            self.end_part(id, &name, JobState::Failed, error, effects);
+            self.end_part(id, &name, (JobState::Failed, error), false, effects);
         }
     }
 
@@ -179,13 +180,13 @@ impl GateCore {
         true
     }
 
-    /// A part that will tell nothing more ends with what is known.
+    /// A part that will tell nothing more ends with what is known. `unheard`: it may have run.
     pub(crate) fn end_part(
         &mut self,
         id: JobId,
         name: &str,
-        state: JobState,
-        error: String,
+        (state, error): (JobState, String),
+        unheard: bool,
         effects: &mut GateEffects,
     ) {
         let now = self.now;
@@ -193,6 +194,7 @@ impl GateCore {
         let Some(part) = job.datacenters.get_mut(name).filter(|part| part.outcome.is_none()) else { return };
         part.outcome = Some(DcOutcome {
             state,
+            unheard,
             error,
             workflows: Vec::new(),
             workers: Vec::new(),
@@ -225,15 +227,17 @@ impl GateCore {
         // One that started anew knows nothing of its parts: given again, their load would run twice.
         let forgot = |part: &Datacenter| part.given_to.is_some() && part.given_to != boot;
         for job in self.jobs.values_mut() {
-            let (id, view) = (job.id, &mut job.view);
+            let (id, ended, view) = (job.id, job.ended_at.is_some(), &mut job.view);
             for (name, part) in &mut job.datacenters {
-                if part.manager != node || part.finished || part.link == link || forgot(part) {
+                if part.manager != node || part.link == link || forgot(part) {
                     continue;
                 }
                 view.forget(part.link);
                 (part.link, part.lost_since) = (link, None);
                 if part.outcome.is_none() {
                     again.push((id, name.clone()));
+                } else if ended {
+                    acknowledge_finals(id, link, part.finals.iter().copied(), effects);
                 }
             }
         }
@@ -258,7 +262,7 @@ impl GateCore {
             }
             let error =
                 format!("the manager of datacenter {name} is gone; what it last told is in the report");
-            self.end_part(id, &name, JobState::Failed, error, effects);
+            self.end_part(id, &name, (JobState::Failed, error), true, effects);
         }
     }
 

@@ -48,6 +48,7 @@ impl GateCore {
         if part.outcome.is_none() {
             part.outcome = Some(DcOutcome {
                 state: JobState::from_wire(told.outcome),
+                unheard: false,
                 error: told.error,
                 workflows: told.workflows,
                 workers: told.workers,
@@ -101,7 +102,9 @@ impl GateCore {
         job.error = error;
         tell_missing(job, self.now);
         let input = summary_input(job, state, self.config.wall.unix_ms(job.accepted_at));
-        let summary = summarize(&input);
+        let mut summary = summarize(&input);
+        summary.partial |=
+            job.datacenters.values().any(|part| part.outcome.as_ref().is_some_and(|it| it.unheard));
         let (requests, errors, dropped) =
             (summary.totals.requests, summary.totals.errors, summary.totals.dropped);
         let result = JobFinalResult {
@@ -135,17 +138,8 @@ impl GateCore {
         for subscriber in &job.subscribers {
             effects.send(subscriber.link, Head::default().job(id), result.as_ref());
         }
-        for part in job.datacenters.values_mut() {
-            let finals: Vec<Source> = std::mem::take(&mut part.finals).into_iter().collect();
-            for some in finals.chunks(ROWS_MAX) {
-                let ack = StatsFinalAck {
-                    job: id.to_bytes(),
-                    source_worker: some.iter().map(|source| source.worker.to_bytes()).collect(),
-                    source_shard: some.iter().map(|source| source.shard.0).collect(),
-                    source_epoch: some.iter().map(|source| source.epoch.0).collect(),
-                };
-                effects.send(part.link, Head::default().job(id), &ack);
-            }
+        for part in job.datacenters.values() {
+            acknowledge_finals(id, part.link, part.finals.iter().copied(), effects);
         }
         self.tell_if_drained(effects);
     }
@@ -154,6 +148,26 @@ impl GateCore {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.subscribers.retain(|subscriber| subscriber.link != link);
         }
+    }
+}
+
+/// The job has ended: workers need not keep a datacenter's finals any longer. Said again to a manager that comes back, for
+/// it may not have heard of it.
+pub(crate) fn acknowledge_finals(
+    id: JobId,
+    link: LinkId,
+    finals: impl Iterator<Item = Source>,
+    effects: &mut GateEffects,
+) {
+    let finals: Vec<Source> = finals.collect();
+    for some in finals.chunks(ROWS_MAX) {
+        let ack = StatsFinalAck {
+            job: id.to_bytes(),
+            source_worker: some.iter().map(|source| source.worker.to_bytes()).collect(),
+            source_shard: some.iter().map(|source| source.shard.0).collect(),
+            source_epoch: some.iter().map(|source| source.epoch.0).collect(),
+        };
+        effects.send(link, Head::default().job(id), &ack);
     }
 }
 

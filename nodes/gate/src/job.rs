@@ -83,6 +83,8 @@ impl Datacenter {
 #[derive(Debug, Clone)]
 pub(crate) struct DcOutcome {
     pub(crate) state: JobState,
+    /// It may have run on and not told all that it recorded.
+    pub(crate) unheard: bool,
     pub(crate) error: String,
     pub(crate) workflows: Vec<WorkflowOutcome>,
     pub(crate) workers: Vec<WorkerOutcome>,

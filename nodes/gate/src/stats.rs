@@ -9,6 +9,7 @@ use hyperscale_core::{Instant, LinkId};
 use hyperscale_stats::{Cell, Taken};
 
 use crate::core::{GateCore, GateEffects, refuse};
+use crate::finish::acknowledge_finals;
 use crate::job::GateJob;
 
 impl GateCore {
@@ -84,6 +85,8 @@ impl GateCore {
         effects: &mut GateEffects,
     ) {
         let Some(job) = self.job_of(link, frame, columns, effects) else { return };
+        let (id, ended) = (job.id, job.ended_at.is_some());
+        let mut late = Vec::new();
         let mut part = job.datacenters.values_mut().find(|part| part.link == link);
         let taken = job.totals.take_snapshot(columns, is_final, |source, _, taken| {
             // Half a final is not held for good, and not acknowledged as such.
@@ -92,13 +95,15 @@ impl GateCore {
                 && let Some(part) = &mut part
             {
                 part.finals.insert(source);
+                late.extend(ended.then_some(source));
             }
         });
         if let Err(error) = taken {
-            let id = job.id;
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
+        // The end was told before this came: its worker did not hear of it, or was away.
+        acknowledge_finals(id, link, late.into_iter(), effects);
         acknowledge(&mut self.ack, link, frame, columns, effects);
     }
 

@@ -10,13 +10,13 @@ use crate::core::{Command, ManagerCore, ManagerEffects};
 use crate::workflows::wire;
 
 /// In-flight requests of a cancelled share are cut after so long.
-const CUT_AFTER_MS: u32 = 2_000;
+pub(crate) const CUT_AFTER_MS: u32 = 2_000;
 
 impl ManagerCore {
     pub(crate) fn on_cancel(&mut self, request: &ArchivedJobCancelRequest, effects: &mut ManagerEffects) {
         let id = JobId::from_bytes(request.job_id);
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if request.fence_token.to_native() < job.fence_token || job.cancelled {
+        if request.fence_token.to_native() < job.fence_token || job.cancelled || job.outcome.is_some() {
             return;
         }
         effects.command(Command::Propose(ManagerEntry::DcCancelRequested { job: id }));

@@ -12,6 +12,7 @@ use hyperscale_stats::{Totals, WindowMerge};
 
 use crate::core::{Command, ManagerCore, ManagerEffects, refuse};
 use crate::job::{DcJob, DcWorkflow};
+use crate::stats::send_totals;
 
 impl ManagerCore {
     pub(crate) fn on_dispatch(
@@ -24,6 +25,7 @@ impl ManagerCore {
         let id = JobId::from_bytes(dispatch.job);
         let token = dispatch.fence_token.to_native();
         let correlation = frame.header.correlation;
+        let owner = self.gates.get(&link).copied();
         if let Some(job) = self.jobs.get_mut(&id) {
             if token < job.fence_token {
                 let text = format!("token {token} is older than {}", job.fence_token);
@@ -35,6 +37,14 @@ impl ManagerCore {
             job.owned_over(link);
             if job.dc_token > 0 {
                 acknowledge(job, effects);
+            }
+            // Another start of its gate, or another gate: it has heard nothing of what has been told.
+            if let Some(owner) = owner.filter(|owner| *owner != job.owner) {
+                (job.owner, job.acknowledged) = (owner, false);
+                if job.outcome.is_some() {
+                    send_totals(job, effects);
+                    self.send_result(id, effects);
+                }
             }
             return;
         }
@@ -50,7 +60,7 @@ impl ManagerCore {
                 return;
             }
         };
-        let Some(&owner) = self.gates.get(&link) else { return };
+        let Some(owner) = owner else { return };
         let attempt = Attempt(dispatch.attempt.to_native());
         let units = Units {
             from: dispatch.unit_from.to_native(),

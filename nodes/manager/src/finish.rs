@@ -36,6 +36,7 @@ impl ManagerCore {
             entry.started_at.map_or(now, |start| start + Duration::from_micros(told.duration_us.to_native()));
         let Some(share) = entry.shares.get_mut(&(node, revision)) else { return };
         if share.ended.is_some() {
+            share.lost = false;
             return;
         }
         entry.last_end = entry.last_end.max(Some(end));

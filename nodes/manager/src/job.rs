@@ -39,6 +39,8 @@ pub(crate) struct WorkerShare {
     pub(crate) stays: bool,
     /// How it ended, once told or lost.
     pub(crate) ended: Option<WorkflowState>,
+    /// It ended because its worker was gone, which may not know.
+    pub(crate) lost: bool,
     pub(crate) error: String,
 }
 

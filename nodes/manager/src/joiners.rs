@@ -137,6 +137,7 @@ pub(crate) fn dispatch(
         moving: None,
         stays: false,
         ended: None,
+        lost: false,
         error: String::new(),
     };
     entry.shares.insert((worker.node, revision), share);
@@ -166,11 +167,17 @@ pub(crate) fn dispatch(
     effects.send(link, Head::request(1).job(job.id), &dispatch);
 }
 
-/// Iterations that a range of units has of a count, else 0.
+/// Iterations that a range of units has of a count, else 0. A total is divided by users: units without one do nothing.
 pub(crate) fn count_of(workflow: &Workflow, units: Units) -> u64 {
     match &workflow.load {
         Load::Closed(closed) => match closed.iterations {
-            Iterations::Total(total) => iterations_of(units, total),
+            Iterations::Total(total) => {
+                let users = vus_of(workflow);
+                let before = iterations_of(Units { from: 0, count: units.from, ..units }, users);
+                let own = iterations_of(units, users);
+                let rest = users.saturating_sub(before).saturating_sub(own);
+                spread(total, &[before, own, rest]).get(1).copied().unwrap_or_default()
+            }
             Iterations::PerVu(each) => iterations_of(units, vus_of(workflow)).saturating_mul(each),
             Iterations::Unlimited => 0,
         },
@@ -219,6 +226,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_total_is_divided_to_the_last_and_units_without_users_get_none(
+            (vus, total) in (1..40_u32, 0..10_000_u64),
+            (one, other, third) in (1..20_u32, 0..20_u32, 1..20_u32),
+        ) {
+            let text = format!(
+                "target = \"http://127.0.0.1:1\"\n[workflows.home]\nvus = {vus}\n\
+                 total_iterations = {}\nsteps = [{{ get = \"/\" }}]\n",
+                total.max(1)
+            );
+            let plan = hyperscale_plan::parse("plan", &text).unwrap();
+            let of = one + other + third;
+            let parts = [(0, one), (one, other), (one + other, third)];
+            let mut sum = 0;
+            for (from, count) in parts {
+                let units = Units { from, count, of };
+                let iterations = count_of(&plan.workflows[0], units);
+                prop_assert!(iterations == 0 || iterations_of(units, u64::from(vus)) > 0);
+                sum += iterations;
+            }
+            prop_assert_eq!(sum, total.max(1));
+        }
+
         #[test]
         fn a_number_is_spread_to_the_last(total in any::<u64>(), weights in prop::collection::vec(0..9_u64, 1..6)) {
             let sum: u128 = spread(total, &weights).into_iter().map(u128::from).sum();

@@ -263,10 +263,15 @@ impl ManagerCore {
             self.membership.meet(self.now, link, &self.links, effects);
         }
         let (node, name, shards) = (card.node, card.name.clone(), card.shards);
-        self.workers.retain(|_, other| other.node != node);
         self.silent.remove(&node);
-        self.on_worker_back(link, node, effects);
+        let before = self.workers.iter().find(|(at, other)| other.node == node && **at != link);
+        let before = before.map(|(at, _)| *at).and_then(|at| self.workers.remove(&at));
         self.workers.insert(link, Worker { node, name, shards, card });
+        // It has given a connection up that seemed to be up: what was on its way there is lost, and so was the worker.
+        if let Some(before) = before {
+            self.on_worker_lost(&before, "came back on another connection", effects);
+        }
+        self.on_worker_back(link, node, effects);
         self.watch_worker(node, told.capacity_vus.to_native());
         self.announce(effects);
     }

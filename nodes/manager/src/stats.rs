@@ -114,6 +114,10 @@ impl ManagerCore {
         // The body goes up byte for byte; only its envelope is this node's.
         effects.forward(job.gate_link, frame.bytes);
         acknowledge(&mut self.ack, link, frame, columns, effects);
+        if is_final {
+            // Its gate is given up: nobody else will tell this worker that it need not keep them.
+            self.let_go_if_abandoned(id, effects);
+        }
     }
 
     /// The gate holds these finals for good: so may the workers forget them.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use hyperscale_codec::messages::{ShareRevision, WorkerState, WorkflowState};
+use hyperscale_codec::messages::{ShareRevision, WorkerState, WorkflowCancelRequest, WorkflowState};
 use hyperscale_codec::{Head, JobId, NodeId, WorkflowId};
 use hyperscale_core::{Instant, LinkId};
 
+use crate::cancel::CUT_AFTER_MS;
 use crate::core::{ManagerCore, ManagerEffects, Worker};
 use crate::job::{DcJob, Moving, ShareId, WorkerShare};
 use crate::joiners::{Part, spread};
@@ -64,36 +65,14 @@ impl ManagerCore {
         }
     }
 
-    /// A worker has a new connection. Where it was taken for lost, what others took over ends there; what it did counts.
+    /// A worker has a new connection. Where it was taken for lost, what others took over ends there, and what nobody waits
+    /// for any more; what it did counts.
     pub(crate) fn on_worker_back(&mut self, link: LinkId, node: NodeId, effects: &mut ManagerEffects) {
         let now = self.now;
-        for job in self.jobs.values_mut().filter(|job| job.outcome.is_none()) {
-            let mut stopped = 0;
-            for (at, entry) in job.workflows.iter_mut().enumerate() {
-                let own = entry.shares.iter_mut().filter(|((owner, _), _)| *owner == node);
-                for ((_, revision), share) in own {
-                    share.link = link;
-                    let Some(until_us) = taken_over_at(share) else { continue };
-                    let order = ShareRevision {
-                        job: job.id.to_bytes(),
-                        workflow: wire(at).0,
-                        attempt: job.attempt.0,
-                        revision: *revision,
-                        dc_token: job.dc_token,
-                        // Where others began; past that it ends at once.
-                        until_us,
-                    };
-                    effects.send(link, Head::request(1).job(job.id), &order);
-                    stopped += 1;
-                }
-            }
-            if stopped > 0 {
-                let text = format!(
-                    "{} is back; what it did since it was taken for lost counts too",
-                    name_of(job, node)
-                );
-                job.event(now, "over_scheduled", text);
-            }
+        for job in self.jobs.values_mut() {
+            let stopped =
+                (0..job.workflows.len()).map(|at| stop_taken_over(job, at, (link, node), effects)).sum();
+            tell_back(job, node, stopped, now);
         }
     }
 
@@ -120,11 +99,18 @@ impl ManagerCore {
         let part = Part { revision: moving.revision, units: share.units, iterations: left, from_us };
         let done = cancelled || counted && left == 0;
         let takers = if done { Vec::new() } else { self.give(id, workflow, Some(share_id.0), part, effects) };
+        // It may be back already, by another connection than the one that was lost.
+        let back = self.workers.iter().find(|(_, worker)| worker.node == share_id.0).map(|(link, _)| *link);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if takers.is_empty() && !done {
             lose(job, at, share_id, now);
         } else {
             finish(job, at, share_id);
+            share_mut(job, at, share_id).into_iter().for_each(|share| share.lost = true);
+        }
+        if let Some(link) = back {
+            let stopped = stop_taken_over(job, at, (link, share_id.0), effects);
+            tell_back(job, share_id.0, stopped, now);
         }
         if !takers.is_empty() {
             moved(job, share_id.0, &takers, from_us, at, now);
@@ -135,6 +121,42 @@ impl ManagerCore {
         self.end_where_it_lives(id, at, share_id, effects);
         self.start_if_ready(id, workflow, false, effects);
         self.end_if_done(id, workflow, effects);
+    }
+}
+
+/// A worker that is back over this link ends what others have taken over; of how many of its shares.
+fn stop_taken_over(
+    job: &mut DcJob,
+    at: usize,
+    (link, node): (LinkId, NodeId),
+    effects: &mut ManagerEffects,
+) -> usize {
+    let (id, attempt, dc_token) = (job.id, job.attempt.0, job.dc_token);
+    let Some(entry) = job.workflows.get_mut(at) else { return 0 };
+    let mut stopped = 0;
+    for ((_, revision), share) in entry.shares.iter_mut().filter(|((owner, _), _)| *owner == node) {
+        share.link = link;
+        let (job, workflow, revision) = (id.to_bytes(), wire(at).0, *revision);
+        if let Some(until_us) = taken_over_at(share) {
+            // Where others began; past that it ends at once.
+            let order = ShareRevision { job, workflow, attempt, revision, dc_token, until_us };
+            effects.send(link, Head::request(1).job(id), &order);
+            stopped += 1;
+        } else if share.lost {
+            let (job_id, workflow_id, cut_after_ms) = (job, workflow, CUT_AFTER_MS);
+            let order =
+                WorkflowCancelRequest { job_id, workflow_id, attempt, revision, dc_token, cut_after_ms };
+            effects.send(link, Head::request(1).job(id), &order);
+        }
+    }
+    stopped
+}
+
+fn tell_back(job: &mut DcJob, node: NodeId, stopped: usize, now: Instant) {
+    if stopped > 0 && job.outcome.is_none() {
+        let text =
+            format!("{} is back; what it did since it was taken for lost counts too", name_of(job, node));
+        job.event(now, "over_scheduled", text);
     }
 }
 
@@ -174,6 +196,7 @@ fn lose(job: &mut DcJob, at: usize, share_id: ShareId, now: Instant) {
     let alone = entry.shares.iter().all(|((node, _), share)| *node == share_id.0 || gone(share));
     if let Some(share) = entry.shares.get_mut(&share_id) {
         share.ended = Some(if alone { WorkflowState::Failed } else { WorkflowState::Completed });
+        share.lost = true;
         "all_workers_lost".clone_into(&mut share.error);
     }
 }

@@ -1,30 +1,43 @@
 //! A whole fleet in virtual time: any number of gates, datacenters with managers and workers, clients; production cores
-//! joined by queues. What a driver does around its core is in `node`, what the network does in `network`; how a story is
-//! told is in `story`.
+//! joined by a network. What a core wants is in `node`; what its driver does with links in `driver`; how its host is in
+//! `life`; what the network does in `network` and `weather`; what goes wrong is in `trouble`; how a story is told is in
+//! `story`.
 
-mod network;
+mod driver;
+mod life;
+pub(crate) mod network;
 mod newer;
 pub(crate) mod node;
 mod shape;
 mod story;
+mod trouble;
+pub(crate) mod weather;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::StatsUpdate;
 use hyperscale_codec::{Kind, Limits, RawFrame, Role, ShardId};
-use hyperscale_core::{Event, Instant, LinkDown, Peer};
+use hyperscale_core::{DatagramPort, DialError, Event, Instant, LinkDown, LinkId, Peer};
 use hyperscale_engine::orders::Origin;
 
-use network::{End, Mail, Network};
+use crate::checkers::Checkers;
+use crate::hash::TraceHash;
+use network::{Mail, Network};
 pub(crate) use newer::lengthen;
 use node::{Asked, Bare, Node, Wish};
 pub(crate) use node::{Brain, Local};
-pub(crate) use shape::Shape;
+pub(crate) use shape::{Shape, job_id};
 
 /// A shard of a node, by its number in the fleet.
 pub(crate) type Place = usize;
+
+/// What a driver has to tell its core next.
+enum Chained {
+    Local(Local),
+    Down(LinkId, LinkDown),
+}
 
 /// A fleet.
 pub(crate) struct Fleet {
@@ -48,13 +61,28 @@ pub(crate) struct Fleet {
     pub(crate) told: Vec<(Place, Kind)>,
     /// Windows delivered: from whom, of how many sources.
     pub(crate) updates: Vec<(Place, usize)>,
+    /// What events led to in the cores themselves, in order; a driver tells them before anything from outside.
+    chain: VecDeque<(Place, Chained)>,
+    settling: bool,
     /// Timers that fired without time passing.
     idle_fires: u32,
+    /// A link between nodes that is silent for so long is ended by its drivers, if they do such a thing.
+    pub(crate) idle: Option<Duration>,
+    /// Over everything that was delivered, and when.
+    pub(crate) hash: TraceHash,
+    pub(crate) checkers: Checkers,
+    /// Whether everything but heartbeats is told to who watches.
+    pub(crate) verbose: bool,
 }
 
 impl Fleet {
     /// Everybody starts at once, and finds the others.
     pub(crate) fn start(shape: Shape) -> Self {
+        Self::start_in(shape, None, None)
+    }
+
+    /// The same on such a network, with drivers that end links which are silent for so long.
+    pub(crate) fn start_in(shape: Shape, weather: Option<weather::Weather>, idle: Option<Duration>) -> Self {
         let mut fleet = Self {
             network: Network::new(),
             nodes: shape.nodes(),
@@ -68,8 +96,15 @@ impl Fleet {
             trace: Vec::new(),
             told: Vec::new(),
             updates: Vec::new(),
+            chain: VecDeque::new(),
+            settling: false,
             idle_fires: 0,
+            idle,
+            hash: TraceHash::default(),
+            checkers: Checkers::default(),
+            verbose: false,
         };
+        fleet.network.weather = weather;
         fleet.due_of.resize(fleet.nodes.len(), None);
         (0..fleet.nodes.len()).for_each(|at| fleet.boot(at));
         fleet.run_for_ms(100);
@@ -78,12 +113,22 @@ impl Fleet {
 
     /// Starts one shard's core; it meets the shards of its node that run.
     fn boot(&mut self, at: Place) {
-        self.nodes[at].brain = Some(self.shape.brain(&self.nodes[at], self.network.now, at));
+        let now = self.network.now;
+        self.network.hosts = self.nodes.iter().map(|node| node.host).collect();
+        self.network.dark.remove(&self.nodes[at].host);
+        let node = &mut self.nodes[at];
+        node.life.swept = node.life.local(now);
+        node.brain = Some(self.shape.brain(node, now, at));
         let node = self.nodes[at].identity.node;
         for other in (0..self.nodes.len()).filter(|other| *other != at) {
             if self.nodes[other].identity.node == node && self.nodes[other].brain.is_some() {
-                self.network.join_shards(at, other);
+                let both = [at, other].map(|at| (at, self.nodes[at].hello()));
+                let [own, others] = both;
+                self.network.join_shards(own, others);
             }
+        }
+        if self.idle.is_some() {
+            self.network.post_local(at, driver::SWEEP, Mail::Sweep);
         }
         if let Some(join) = self.nodes[at].joins() {
             self.tell(at, join);
@@ -99,7 +144,10 @@ impl Fleet {
     }
 
     fn run_for(&mut self, time: Duration) {
-        let end = self.network.now + time;
+        self.run_to(self.network.now + time);
+    }
+
+    pub(crate) fn run_to(&mut self, end: Instant) {
         while self.step(end) {}
         self.network.now = end;
     }
@@ -116,8 +164,8 @@ impl Fleet {
         match due {
             Some((_, at)) if mail != Some(next) => self.fire(at),
             Some(_) | None => {
-                if let Some((to, mail, end)) = self.network.next() {
-                    self.deliver(to, mail, end);
+                if let Some((to, mail)) = self.network.next() {
+                    self.arrive(to, mail);
                 }
             }
         }
@@ -131,20 +179,45 @@ impl Fleet {
     fn fire(&mut self, at: Place) {
         self.idle_fires += 1;
         assert!(self.idle_fires < 100_000, "{} does nothing for ever", self.nodes[at].identity.name);
-        let now = self.network.now;
+        let world = self.network.now;
+        let now = self.nodes[at].life.local(world);
         let mut reports = Vec::new();
         for (shard, load) in (0_u16..).zip(&mut self.nodes[at].load) {
             if load.next_due().is_some_and(|due| due <= now) {
                 reports.extend(load.tick(ShardId(shard), now));
             }
         }
-        if reports.is_empty() {
-            self.happen(at, Event::Timer);
+        if reports.is_empty() && self.nodes[at].life.free_at() <= world {
+            self.take_turn(at, now);
         }
         for report in reports {
-            self.tell(at, Local::Worker(hyperscale_worker::Local::Report(report)));
+            self.report(at, report);
         }
         self.refresh(at);
+    }
+
+    /// A core that is free takes what waits, or its timer: by turns, so that neither starves.
+    fn take_turn(&mut self, at: Place, now: Instant) {
+        let node = &mut self.nodes[at];
+        let timer = node.core_due().is_some_and(|due| due <= now);
+        let waits = !node.life.inbox.is_empty();
+        if waits && !(timer && node.life.timers_first) {
+            node.life.timers_first = true;
+            if let Some(mail) = node.life.inbox.pop_front() {
+                self.deliver(at, mail);
+            }
+        } else if timer {
+            node.life.timers_first = false;
+            self.hash.timer(self.network.now, at);
+            self.happen(at, Event::Timer);
+        }
+    }
+
+    /// One of its load shards says something.
+    fn report(&mut self, at: Place, report: hyperscale_engine::orders::Report) {
+        self.say(at, || format!("its load shard says {:.200}", format!("{report:?}")));
+        self.checkers.on_report(at, &report);
+        self.tell(at, Local::Worker(hyperscale_worker::Local::Report(report)));
     }
 
     fn refresh(&mut self, at: Place) {
@@ -158,75 +231,175 @@ impl Fleet {
         }
     }
 
-    fn deliver(&mut self, to: Place, mail: Mail, end: Option<End>) {
+    /// Something reaches a host; its process reads it when it can.
+    fn arrive(&mut self, to: Place, mail: Mail) {
+        let life = &mut self.nodes[to].life;
+        if life.free_at() > self.network.now || !life.inbox.is_empty() {
+            life.inbox.push_back(mail);
+            return self.refresh(to);
+        }
+        self.deliver(to, mail);
+    }
+
+    fn deliver(&mut self, to: Place, mail: Mail) {
+        let end = mail.link().and_then(|link| self.network.end(link));
+        if mail.link().is_some() && end.is_none() {
+            return;
+        }
+        self.hash.mail(self.network.now, to, &mail);
+        if self.verbose {
+            self.tell_of(to, &mail, end.map(|end| end.peer));
+        }
         match (mail, end) {
-            (Mail::Frame { link, bytes }, Some(end)) => {
-                let frame = RawFrame::read(&bytes, &Limits::default()).unwrap();
-                let (from, kind) = (self.nodes[end.peer].identity.role, frame.kind().unwrap());
-                assert!(kind.senders().contains(from), "a {from} may not send {kind:?}");
-                if kind == Kind::StatsUpdate
-                    && self.windows_lost_of.map(|worker| self.worker(worker)) == Some(end.peer)
-                {
-                    return;
-                }
-                if kind == Kind::StatsFinal && self.finals_lost && from == Role::Manager {
-                    return;
-                }
-                self.trace.push((self.network.now.0, to, bytes.len()));
-                self.told.push((end.peer, kind));
-                if kind == Kind::StatsUpdate {
-                    let mut scratch = Vec::new();
-                    let columns = &frame.decode::<StatsUpdate>(&mut scratch).unwrap().0;
-                    self.updates.push((end.peer, columns.source_worker.len()));
-                }
-                self.happen(to, Event::Frame { link, frame });
+            (Mail::Frame { link, bytes }, Some(end)) => self.deliver_frame(to, link, &bytes, end.peer),
+            (Mail::Up { link, dial, hello }, Some(end)) => self.link_up(to, link, dial, *hello, end.peer),
+            (Mail::Down { link, why }, Some(_)) => {
+                self.network.forget(link);
+                self.happen(to, Event::LinkDown { link, why });
             }
-            (Mail::Up { link, dial }, Some(end)) => {
-                let peer = Peer { addr: self.nodes[end.peer].addr, hello: self.nodes[end.peer].hello() };
-                self.happen(to, Event::LinkUp { link, peer: &peer, dial });
+            (Mail::Greeting { from, dial, hello }, _) => self.greet(to, from, dial, *hello),
+            (Mail::Failed { dial, error }, _) => {
+                self.network.dial_ends(to, dial, false);
+                self.happen(to, Event::DialFailed { dial, error });
             }
-            (Mail::Down { link, why }, Some(_)) => self.happen(to, Event::LinkDown { link, why }),
-            (Mail::Failed { dial, error }, _) => self.happen(to, Event::DialFailed { dial, error }),
+            (Mail::Waited { dial, error }, _) => {
+                if self.network.dial_ends(to, dial, false) {
+                    self.network.marks.hit("dial timed out");
+                    self.happen(to, Event::DialFailed { dial, error });
+                }
+            }
+            (Mail::Datagram { port, from, bytes }, _) => {
+                self.happen(to, Event::Datagram { port, from, bytes: &bytes });
+            }
+            (Mail::Sweep, _) => self.sweep(to),
             (Mail::Frame { .. } | Mail::Up { .. } | Mail::Down { .. }, None) => {}
         }
     }
 
+    fn deliver_frame(&mut self, to: Place, link: LinkId, bytes: &[u8], from: Place) {
+        let frame = RawFrame::read(bytes, &Limits::default()).unwrap();
+        let (role, kind) = (self.nodes[from].identity.role, frame.kind().unwrap());
+        assert!(kind.senders().contains(role), "a {role} may not send {kind:?}");
+        if kind == Kind::StatsUpdate && self.windows_lost_of.map(|worker| self.worker(worker)) == Some(from) {
+            return;
+        }
+        if kind == Kind::StatsFinal && self.finals_lost && role == Role::Manager {
+            return;
+        }
+        self.trace.push((self.network.now.0, to, bytes.len()));
+        self.told.push((from, kind));
+        if kind == Kind::StatsUpdate {
+            let mut scratch = Vec::new();
+            let columns = &frame.decode::<StatsUpdate>(&mut scratch).unwrap().0;
+            self.updates.push((from, columns.source_worker.len()));
+        }
+        let heard = self.local_now(to);
+        if let Some(end) = self.network.end_mut(link) {
+            (end.heard, end.unreachable) = (heard, None);
+        }
+        self.happen(to, Event::Frame { link, frame });
+    }
+
+    /// What a place's clock shows.
+    pub(crate) fn local_now(&self, at: Place) -> Instant {
+        self.nodes[at].life.local(self.network.now)
+    }
+
     fn happen(&mut self, at: Place, event: Bare<'_>) {
-        let wishes = self.nodes[at].happen(self.network.now, event);
+        let now = self.local_now(at);
+        let wishes = self.nodes[at].happen(now, event);
+        self.charge(at);
+        self.carry_out_and_settle(at, wishes);
+    }
+
+    /// Carries out what a core wants, and all that follows from it.
+    fn carry_out_and_settle(&mut self, at: Place, wishes: Vec<Wish>) {
+        let within = std::mem::replace(&mut self.settling, true);
         self.carry_out(at, wishes);
         self.refresh(at);
+        self.settling = within;
+        self.settle();
     }
 
     /// Its driver, or whoever runs it, tells a node something.
     pub(crate) fn tell(&mut self, at: Place, local: Local) {
-        let wishes = self.nodes[at].tell(self.network.now, local);
-        self.carry_out(at, wishes);
-        self.refresh(at);
+        self.chain.push_back((at, Chained::Local(local)));
+        self.settle();
+    }
+
+    /// Tells cores what their own wishes led to, until nothing is left.
+    fn settle(&mut self) {
+        if std::mem::replace(&mut self.settling, true) {
+            return;
+        }
+        while let Some((at, next)) = self.chain.pop_front() {
+            let now = self.local_now(at);
+            let wishes = match next {
+                Chained::Local(local) => self.nodes[at].tell(now, local),
+                Chained::Down(link, _) if self.network.end(link).is_none() => continue,
+                Chained::Down(link, why) => {
+                    self.network.close(link);
+                    self.nodes[at].happen(now, Event::LinkDown { link, why })
+                }
+            };
+            self.charge(at);
+            self.carry_out(at, wishes);
+            self.refresh(at);
+        }
+        self.settling = false;
+    }
+
+    /// What the event costs a core on a host that is slow now.
+    fn charge(&mut self, at: Place) {
+        let (now, life) = (self.network.now, &mut self.nodes[at].life);
+        if life.cost > Duration::ZERO {
+            life.busy_until = life.busy_until.max(now) + life.cost;
+        }
     }
 
     fn carry_out(&mut self, at: Place, wishes: Vec<Wish>) {
-        let (mut closed, mut asked) = (Vec::new(), Vec::new());
+        self.checkers.bounds.on_wishes(&self.nodes[at].identity.name, &wishes, &mut self.network.marks);
         for wish in wishes {
             match wish {
-                Wish::Send(link, bytes) if self.nodes[at].is_newer() => {
-                    self.network.send(link, lengthen(&bytes));
+                Wish::Send(link, bytes) => {
+                    let bytes = if self.nodes[at].is_newer() { lengthen(&bytes) } else { bytes };
+                    if !self.network.send(link, bytes) {
+                        self.network.marks.hit("send queue full");
+                        let why = "its peer does not read as fast as this node sends; its queue is full";
+                        self.chain.push_back((at, Chained::Down(link, LinkDown::Protocol(why.to_owned()))));
+                    }
                 }
-                Wish::Send(link, bytes) => self.network.send(link, bytes),
                 Wish::Dial(dial, addr) => {
                     let to = self.who_listens(addr);
-                    self.network.dial(at, dial, addr, to);
+                    let of_addr = |node: &&Node| node.addr == addr || node.identity.addr == Some(addr);
+                    let host = self.nodes.iter().find(of_addr).map(|node| node.host);
+                    let hello = Box::new(self.nodes[at].hello());
+                    self.network.dial(at, dial, addr, to, host, hello);
                 }
-                Wish::Close(link) => closed.push(link),
+                Wish::Close(link) => self.chain.push_back((at, Chained::Down(link, LinkDown::Local))),
                 Wish::Refused(_) => {}
-                Wish::Datagram(port, to, bytes) => self.network.datagram(at, port, to, bytes),
-                Wish::Asked(wish) => asked.push(wish),
+                Wish::Datagram(port, to, bytes) => self.send_datagram(at, port, to, bytes),
+                Wish::Asked(wish) => self.meet(at, wish),
             }
         }
-        for link in closed {
-            self.network.close(link);
-            self.happen(at, Event::LinkDown { link, why: LinkDown::Local });
+    }
+
+    /// Sends a datagram from one of its ports to who has the other: the first shard of a node has them.
+    pub(crate) fn send_datagram(&mut self, at: Place, port: DatagramPort, to: SocketAddr, bytes: Vec<u8>) {
+        self.checkers.bounds.on_datagram(&bytes);
+        let Some(from) = self.nodes[at].datagram_addr(port) else { return };
+        let ports = [DatagramPort::Membership, DatagramPort::Health];
+        let has = |at: &Place, port| {
+            let node = &self.nodes[*at];
+            node.shard.0 == 0 && node.datagram_addr(port) == Some(to)
+        };
+        let found = (0..self.nodes.len())
+            .filter(|at| self.nodes[*at].brain.is_some())
+            .find_map(|at| ports.into_iter().find(|port| has(&at, *port)).map(|port| (at, port)));
+        match found {
+            Some(to) => self.network.datagram((at, from), to, bytes),
+            None => self.network.marks.hit("datagram to nobody"),
         }
-        asked.into_iter().for_each(|wish| self.meet(at, wish));
     }
 
     /// One of the shards that run at an address.
@@ -251,10 +424,14 @@ impl Fleet {
         match asked {
             Asked::Gate(G::Propose(entry)) => {
                 let committed = self.nodes[at].ledger.commit(entry);
+                self.say(at, || format!("commits {committed:?}"));
+                self.checkers.facts.on_gate(at, self.nodes[at].who(), &committed, &mut self.network.marks);
                 self.tell(at, Local::Gate(hyperscale_gate::Local::Committed(committed)));
             }
             Asked::Manager(M::Propose(entry)) => {
                 let committed = self.nodes[at].ledger.commit(entry);
+                self.say(at, || format!("commits {committed:?}"));
+                self.checkers.facts.on_manager(at, self.nodes[at].who(), &committed, &mut self.network.marks);
                 self.tell(at, Local::Manager(hyperscale_manager::Local::Committed(committed)));
             }
             Asked::Gate(G::Drained) | Asked::Manager(M::Drained) | Asked::Worker(W::Drained) => {
@@ -281,11 +458,23 @@ impl Fleet {
                     self.tell(other, Local::Gate(hyperscale_gate::Local::Members(members.clone())));
                 }
             }
-            Asked::Client(hyperscale_client::Command::Notify(notice)) => self.nodes[at].notices.push(notice),
+            Asked::Client(hyperscale_client::Command::Notify(notice)) => {
+                self.say(at, || format!("tells its user {:.200}", format!("{notice:?}")));
+                let node = &mut self.nodes[at];
+                self.checkers.subscribers.on_notice(
+                    at,
+                    &node.identity.name,
+                    &notice,
+                    &mut self.network.marks,
+                );
+                node.notices.push(notice);
+            }
             Asked::Worker(W::Order { shard, order }) => {
+                self.say(at, || format!("orders shard {} {:.200}", shard.0, format!("{order:?}")));
+                let now = self.local_now(at);
                 let load = &mut self.nodes[at].load[usize::from(shard.0)];
-                for report in load.order(shard, self.network.now, order) {
-                    self.tell(at, Local::Worker(FromLoad::Report(report)));
+                for report in load.order(shard, now, order) {
+                    self.report(at, report);
                 }
             }
             Asked::Worker(W::Resolve { key, hosts }) => {
@@ -303,6 +492,7 @@ impl Fleet {
     /// A process ends.
     fn stop(&mut self, at: Place) {
         self.nodes[at].brain = None;
+        self.nodes[at].life.end();
         self.network.remove(at);
         self.refresh(at);
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use hyperscale_client::{ClientCore, Notice};
-use hyperscale_codec::{ErrorCode, Hello, ProtocolVersion, RawFrame, Role, ShardId, Verdict};
+use hyperscale_codec::{ErrorCode, Hello, NodeId, ProtocolVersion, RawFrame, Role, ShardId, Verdict};
 use hyperscale_core::{Core, DatagramPort, DialId, Effect, Effects, Event, Instant, LinkId};
 use hyperscale_fleet::Identity;
 use hyperscale_gate::GateCore;
@@ -12,6 +12,8 @@ use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::ManagerCore;
 use hyperscale_worker::WorkerCore;
 
+use super::life::Life;
+use super::weather::Host;
 use crate::shards::LoadShard;
 
 /// A core of any role.
@@ -59,6 +61,10 @@ pub(crate) struct Node {
     pub(crate) addr: SocketAddr,
     /// Of every shard of the node.
     pub(crate) ports: Vec<u16>,
+    /// Of its health probes; 0 if it has no datagram ports. Membership has the number of the frame port.
+    pub(crate) oob_port: u16,
+    pub(crate) host: Host,
+    pub(crate) life: Life,
     /// Whom it dials when it starts.
     pub(crate) join: Vec<SocketAddr>,
     /// `None`: it does not run.
@@ -170,15 +176,39 @@ impl Node {
         }
     }
 
-    /// When its core or one of its load shards has something to do.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        let core = match self.brain.as_ref()? {
+    /// When its core has something to do, by its own clock.
+    pub(crate) fn core_due(&self) -> Option<Instant> {
+        match self.brain.as_ref()? {
             Brain::Gate(core) => core.next_deadline(),
             Brain::Manager(core) => core.next_deadline(),
             Brain::Worker(core) => core.next_deadline(),
             Brain::Client(core) => core.next_deadline(),
-        };
-        self.load.iter().filter_map(LoadShard::next_due).chain(core).min()
+        }
+    }
+
+    /// When its core or one of its load shards has something to do and can do it, by the world's clock.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.brain.as_ref()?;
+        let (life, free) = (&self.life, self.life.free_at());
+        let core = self.core_due().map(|due| life.world(due).max(free));
+        let mail = (!life.inbox.is_empty()).then_some(free);
+        let loads = self.load.iter().filter_map(LoadShard::next_due);
+        let loads = loads.map(|due| life.world(due).max(life.paused_until));
+        loads.chain(core).chain(mail).min()
+    }
+
+    /// Which start of which node it is.
+    pub(crate) fn who(&self) -> (NodeId, u64) {
+        (self.identity.node, self.identity.boot)
+    }
+
+    /// Where its datagrams come from, and go to.
+    pub(crate) fn datagram_addr(&self, port: DatagramPort) -> Option<SocketAddr> {
+        let frames = self.identity.addr.filter(|_| self.oob_port != 0)?;
+        Some(match port {
+            DatagramPort::Membership => frames,
+            DatagramPort::Health => SocketAddr::new(frames.ip(), self.oob_port),
+        })
     }
 
     pub(crate) fn recorded(&self) -> u64 {
@@ -206,8 +236,8 @@ impl Node {
             text: String::new(),
             name: identity.name.clone(),
             ports: self.ports.clone(),
-            swim_port: 0,
-            oob_port: 0,
+            swim_port: self.datagram_addr(DatagramPort::Membership).map_or(0, |addr| addr.port()),
+            oob_port: self.oob_port,
         }
     }
 

@@ -13,6 +13,7 @@ use hyperscale_manager::{ManagerConfig, ManagerCore};
 use hyperscale_worker::{WorkerConfig, WorkerCore};
 
 use super::Place;
+use super::life::Life;
 use super::node::{Brain, Node};
 use crate::engines::Engine;
 use crate::shards::{FakeShard, LoadShard};
@@ -72,6 +73,10 @@ fn node_addr(role: Role, n: usize) -> SocketAddr {
     addr([50_000, 1_000, 2_000, 10_000][role as usize] + n)
 }
 
+fn oob_port(role: Role, n: usize) -> u16 {
+    u16::try_from([0, 4_000, 5_000, 20_000][role as usize] + n).unwrap()
+}
+
 impl Shape {
     /// Addresses of all gates, as people would name them.
     fn gate_addrs(&self) -> Vec<SocketAddr> {
@@ -118,6 +123,9 @@ impl Shape {
                 Role::Worker => self.manager_addrs(datacenter),
                 Role::Client => Vec::new(),
             },
+            oob_port: if role == Role::Client { 0 } else { oob_port(role, n) },
+            host: role as usize * 100_000 + n,
+            life: Life::default(),
             brain: None,
             ledger: MemoryLedger::default(),
             load: (0..loads).map(|shard| self.load(ShardId(shard))).collect(),
@@ -161,7 +169,7 @@ impl Shape {
 
     /// A core that starts now.
     pub(crate) fn brain(&self, node: &Node, now: Instant, seed: Place) -> Brain {
-        let wall = WallClock { unix_ms: 1_790_000_000_000 + now.0 / 1_000_000, at: now };
+        let wall = WallClock { unix_ms: 1_790_000_000_000 + now.0 / 1_000_000, at: node.life.local(now) };
         let identity = node.identity.clone();
         let seed = (identity.boot << 32) + seed as u64;
         match node.identity.role {

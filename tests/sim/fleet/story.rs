@@ -82,8 +82,7 @@ impl Fleet {
         let Some(Brain::Manager(core)) = &mut self.nodes[at].brain else { panic!("no manager runs") };
         let act = |core: &mut ManagerCore, out: &mut Effects<_>| core.move_shares_of(node, out);
         let wishes = wishes(&mut **core, Asked::Manager, act);
-        self.carry_out(at, wishes);
-        self.refresh(at);
+        self.carry_out_and_settle(at, wishes);
     }
 
     pub(crate) fn run_until_finished(&mut self) {
@@ -303,7 +302,8 @@ impl Fleet {
     pub(crate) fn receive(&mut self, at: Place, from: Place, bytes: &[u8]) -> Vec<Wish> {
         let link = self.network.link(at, from).unwrap();
         let frame = RawFrame::read(bytes, &Limits::default()).unwrap();
-        self.nodes[at].happen(self.network.now, Event::Frame { link, frame })
+        let now = self.local_now(at);
+        self.nodes[at].happen(now, Event::Frame { link, frame })
     }
 
     /// No connection between two nodes for so long.
