@@ -51,12 +51,15 @@ fn a_draining_node_ends_when_what_it_has_is_done() {
     for name in ["gate-0", "gate-1", "manager-0", "manager-1", "worker-0"] {
         fleet.drain(name);
     }
+    // And says goodbye to the members for two intervals.
+    fleet.run_for_ms(1_100);
     assert_eq!((fleet.drained("gate-0"), fleet.drained(idle)), (true, true));
     assert_eq!((fleet.drained("gate-1"), fleet.drained(busy)), (false, false));
     fleet.run_for_ms(1_500);
     assert!(fleet.drained("worker-0"), "its load has moved");
     assert!(fleet.runs("gate-1") && fleet.runs(busy));
     fleet.run_until_finished();
+    fleet.run_for_ms(1_100);
     assert!(fleet.drained("gate-1") && fleet.drained(busy));
     let summary = summary(&fleet);
     assert_eq!((summary.status.as_str(), summary.partial), ("completed", false));

@@ -44,6 +44,15 @@ impl Departed {
         self.0.remove(&node).map(|gone| gone.card)
     }
 
+    /// A node of this name is here: who had it before is no more.
+    pub fn succeed(&mut self, card: &Card) -> Option<NodeId> {
+        let same = |gone: &Gone| {
+            gone.card.role == card.role && gone.card.name == card.name && gone.card.node != card.node
+        };
+        let before = self.0.iter().find(|(_, gone)| same(gone)).map(|(node, _)| *node)?;
+        self.0.remove(&before).map(|_| before)
+    }
+
     /// Cards of those that are remembered.
     pub fn cards(&self, now: Instant) -> impl Iterator<Item = &Card> {
         self.0.values().filter(move |gone| now.since(gone.since) < REMEMBERED).map(|gone| &gone.card)

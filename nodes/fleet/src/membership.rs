@@ -431,6 +431,11 @@ impl Membership {
         groups.flat_map(|group| group.swim.members())
     }
 
+    /// Each group's id with its members, without this node.
+    pub fn groups(&self) -> impl Iterator<Item = (u64, impl Iterator<Item = MemberView>)> {
+        self.groups.iter().map(|group| (group.id, group.swim.members()))
+    }
+
     /// This node's incarnation in a group.
     #[must_use]
     pub fn incarnation(&self, kind: GroupKind) -> Option<u64> {

@@ -154,6 +154,12 @@ impl GateCore {
         }
     }
 
+    /// Who it is a member with.
+    #[must_use]
+    pub const fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
     /// Jobs that have not ended.
     #[must_use]
     pub fn live_jobs(&self) -> usize {

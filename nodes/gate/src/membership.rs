@@ -4,7 +4,8 @@
 use hyperscale_codec::messages::ArchivedPushPull;
 use hyperscale_codec::{NodeId, RawFrame};
 use hyperscale_core::LinkId;
-use hyperscale_fleet::{Change, Identity, follow_member};
+use hyperscale_fleet::{Change, Identity, MemberState, follow_member};
+use hyperscale_health::FAILURES_MAX;
 
 use crate::core::{Command, GateConfig, GateCore, GateEffects};
 
@@ -42,6 +43,10 @@ impl GateCore {
                     told.extend(self.membership.member(node));
                     let name = self.name_of(node);
                     follow_member(self.now, (node, &name), (from, to), &self.links, effects);
+                    if to == MemberState::Dead {
+                        // Nobody probes the dead: what the group found counts as all rounds that would fail.
+                        (0..FAILURES_MAX).for_each(|_| self.on_probe_round(node, false));
+                    }
                 }
                 Change::ProbeRound { node, answered } => self.on_probe_round(node, answered),
                 Change::OutOfBand { .. } => {}

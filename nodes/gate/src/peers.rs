@@ -152,6 +152,9 @@ impl GateCore {
         }
         self.dialer.learn(self.now, &card.addr);
         self.departed.take(card.node);
+        if let Some(before) = self.departed.succeed(&card) {
+            self.gates_health.remove(before);
+        }
         self.membership.meet(self.now, link, &self.links, effects);
         let links =
             self.links.iter().filter(|(_, other)| other.node == card.node && other.role == Role::Gate);
@@ -245,6 +248,9 @@ impl GateCore {
         }
         let node = card.node;
         self.departed.take(node);
+        if let Some(before) = self.departed.succeed(&card) {
+            self.health.remove(before);
+        }
         if is_new {
             self.membership.meet(self.now, link, &self.links, effects);
         }

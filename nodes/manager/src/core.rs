@@ -156,6 +156,12 @@ impl ManagerCore {
         }
     }
 
+    /// Who it is a member with.
+    #[must_use]
+    pub const fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
     /// Jobs whose result the gate has not yet.
     #[must_use]
     pub fn live_jobs(&self) -> usize {

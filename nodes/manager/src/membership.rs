@@ -1,7 +1,8 @@
 //! What this manager does when a member's state changes.
 
 use hyperscale_codec::NodeId;
-use hyperscale_fleet::{Change, follow_member};
+use hyperscale_fleet::{Change, MemberState, follow_member};
+use hyperscale_health::FAILURES_MAX;
 
 use crate::core::{ManagerCore, ManagerEffects};
 
@@ -18,6 +19,10 @@ impl ManagerCore {
                 Change::State { node, from, to } => {
                     let name = self.name_of(node);
                     follow_member(self.now, (node, &name), (from, to), &self.links, effects);
+                    if to == MemberState::Dead {
+                        // Nobody probes the dead: what the group found counts as all rounds that would fail.
+                        (0..FAILURES_MAX).for_each(|_| self.on_probe_round(node, false));
+                    }
                 }
                 Change::ProbeRound { node, answered } => self.on_probe_round(node, answered),
                 Change::OutOfBand { node, answer } => {

@@ -197,6 +197,7 @@ impl ManagerCore {
         }
         self.dialer.learn(self.now, &card.addr);
         self.departed.take(card.node);
+        self.departed.succeed(&card);
         self.membership.meet(self.now, link, &self.links, effects);
         let links = self.links.iter().filter(|(_, other)| other.node == card.node);
         let links: BTreeSet<LinkId> = links.map(|(link, _)| *link).collect();
@@ -259,6 +260,9 @@ impl ManagerCore {
             tracing::info!(worker = name, addr, %version, shards = card.shards, "a worker joined");
         }
         self.departed.take(card.node);
+        if let Some(before) = self.departed.succeed(&card) {
+            self.health.remove(before);
+        }
         if is_new {
             self.membership.meet(self.now, link, &self.links, effects);
         }

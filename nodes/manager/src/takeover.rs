@@ -11,6 +11,7 @@ use crate::core::{ManagerCore, ManagerEffects, Worker};
 use crate::job::{DcJob, Moving, ShareId, WorkerShare};
 use crate::joiners::{Part, spread};
 use crate::revise::{finish, is_counted, moved, name_of, propose, share_mut, shares_of, since_job_ms};
+use crate::silence::Silence;
 use crate::stats::send_told;
 use crate::workflows::{index, micros, millis, wire};
 
@@ -100,7 +101,10 @@ impl ManagerCore {
         let done = cancelled || counted && left == 0;
         let takers = if done { Vec::new() } else { self.give(id, workflow, Some(share_id.0), part, effects) };
         // It may be back already, by another connection than the one that was lost.
-        let back = self.workers.iter().find(|(_, worker)| worker.node == share_id.0).map(|(link, _)| *link);
+        let stands_still = self.silent.get(&share_id.0) == Some(&Silence::Lost)
+            || self.health.state(share_id.0).is_some_and(|state| state.overdue);
+        let back = self.workers.iter().find(|(_, worker)| worker.node == share_id.0 && !stands_still);
+        let back = back.map(|(link, _)| *link);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if takers.is_empty() && !done {
             lose(job, at, share_id, now);

@@ -112,6 +112,12 @@ impl WorkerCore {
         }
     }
 
+    /// Who it is a member with.
+    #[must_use]
+    pub const fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
     fn on_message(
         &mut self,
         kind: Kind,

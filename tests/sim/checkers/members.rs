@@ -1,7 +1,7 @@
 //! What nodes believe of each other against what is true: incarnations never fall (I15), who is well is not dead to a
 //! majority (I14), who is gone is dead to all in the end (I13).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hyperscale_codec::NodeId;
@@ -11,7 +11,6 @@ use crate::fleet::Place;
 
 /// As one node sees another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "views are empty until cores have a membership")]
 pub(crate) enum Seen {
     Alive,
     Suspect,
@@ -41,14 +40,18 @@ pub(crate) struct Truth {
 /// What one node believes.
 pub(crate) struct View {
     pub(crate) at: Place,
+    pub(crate) group: u64,
     pub(crate) who: (NodeId, u64),
     pub(crate) rows: Vec<Row>,
 }
 
+/// One start of a node.
+type Instance = (NodeId, u64);
+
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    /// Of each start of an observer: the newest boot and incarnation that it knew of each node.
-    newest: BTreeMap<((NodeId, u64), NodeId), (u64, u64)>,
+    /// Of each start of an observer, in each group: the newest boot and incarnation that it knew of each node.
+    newest: BTreeMap<(Instance, u64, NodeId), (u64, u64)>,
     /// Rows that were judged.
     pub(crate) rows: u64,
 }
@@ -58,7 +61,7 @@ impl Members {
         for view in views {
             for (node, _, incarnation, boot) in &view.rows {
                 self.rows += 1;
-                let newest = self.newest.entry((view.who, *node)).or_default();
+                let newest = self.newest.entry((view.who, view.group, *node)).or_default();
                 let told = (*boot, *incarnation);
                 assert!(
                     told >= *newest,
@@ -73,10 +76,12 @@ impl Members {
             let truth = truths.iter().find(|truth| truth.node == node);
             truth.and_then(|truth| truth.well_since).is_some_and(|since| now.since(since) >= WELL)
         };
-        for truth in truths {
+        let groups: BTreeSet<u64> = views.iter().map(|view| view.group).collect();
+        for (truth, group) in truths.iter().flat_map(|truth| groups.iter().map(move |group| (truth, *group)))
+        {
             let seen: Vec<Seen> = views
                 .iter()
-                .filter(|view| view.who.0 != truth.node && well(view.who.0))
+                .filter(|view| view.group == group && view.who.0 != truth.node && well(view.who.0))
                 .filter_map(|view| view.rows.iter().find(|row| row.0 == truth.node && row.3 >= truth.boot))
                 .map(|row| row.1)
                 .collect();
@@ -109,7 +114,7 @@ mod tests {
     }
 
     fn view(who: u128, rows: Vec<Row>) -> View {
-        View { at: 0, who: (NodeId(who), 1), rows }
+        View { at: 0, group: 0, who: (NodeId(who), 1), rows }
     }
 
     fn fails(check: impl FnOnce() + std::panic::UnwindSafe) -> bool {

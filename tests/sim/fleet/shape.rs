@@ -37,6 +37,8 @@ pub(crate) struct Shape {
     pub(crate) engines: bool,
     /// Who speaks which minor of version 1, and which feature bits nobody else knows.
     pub(crate) versions: Vec<(&'static str, u16, u64)>,
+    /// Whether nodes have ports for datagrams, and so are members of groups.
+    pub(crate) membership: bool,
 }
 
 impl Default for Shape {
@@ -50,6 +52,7 @@ impl Default for Shape {
             uneven: false,
             engines: false,
             versions: Vec::new(),
+            membership: true,
         }
     }
 }
@@ -110,6 +113,8 @@ impl Shape {
             datacenter: datacenter.to_owned(),
             shards,
             addr: (role != Role::Client).then_some(shared),
+            swim_port: if role == Role::Client || !self.membership { 0 } else { shared.port() },
+            oob_port: if role == Role::Client || !self.membership { 0 } else { oob_port(role, n) },
             ..Identity::new(role, node_id(role, n), name.clone())
         };
         let loads = if role == Role::Worker { shards } else { 0 };
@@ -123,7 +128,7 @@ impl Shape {
                 Role::Worker => self.manager_addrs(datacenter),
                 Role::Client => Vec::new(),
             },
-            oob_port: if role == Role::Client { 0 } else { oob_port(role, n) },
+            oob_port: if role == Role::Client || !self.membership { 0 } else { oob_port(role, n) },
             host: role as usize * 100_000 + n,
             life: Life::default(),
             brain: None,

@@ -7,7 +7,9 @@ use hyperscale_codec::Hello;
 use super::network::Mail;
 use super::weather::Host;
 use super::{Brain, Event, Fleet, Kind, Limits, LinkDown, Node, Place, RawFrame, Role};
-use crate::checkers::members::{Row, Truth, View};
+use hyperscale_fleet::{MemberState, MemberView};
+
+use crate::checkers::members::{Row, Seen, Truth, View};
 
 impl Fleet {
     pub(crate) fn mark(&mut self, name: &'static str) {
@@ -161,7 +163,10 @@ impl Fleet {
         let firsts = || (0..self.nodes.len()).filter(|at| self.nodes[*at].shard.0 == 0);
         let views: Vec<View> = firsts()
             .filter(|at| self.nodes[*at].brain.is_some())
-            .map(|at| View { at, who: self.nodes[at].who(), rows: members(&self.nodes[at]) })
+            .flat_map(|at| {
+                let who = self.nodes[at].who();
+                members(&self.nodes[at]).into_iter().map(move |(group, rows)| View { at, group, who, rows })
+            })
             .filter(|view| !view.rows.is_empty())
             .collect();
         let all: Vec<Place> = firsts().filter(|at| self.nodes[*at].identity.role != Role::Client).collect();
@@ -183,11 +188,35 @@ impl Fleet {
             Truth { node, boot, well_since: life.well_since, gone_since: life.gone_since }
         };
         let truths: Vec<Truth> = all.iter().map(truth).collect();
+        for row in views.iter().flat_map(|view| &view.rows) {
+            match row.1 {
+                Seen::Alive if row.2 > 0 => self.network.marks.hit("member that refuted seen alive"),
+                Seen::Alive => {}
+                Seen::Suspect => self.network.marks.hit("member seen suspect"),
+                Seen::Dead => self.network.marks.hit("member seen dead"),
+                Seen::Left => self.network.marks.hit("member seen left"),
+            }
+        }
         self.checkers.members.check(now, &truths, &views);
     }
 }
 
-/// What a node believes of others, by its membership: the seam to be filled when cores have one.
-fn members(_node: &Node) -> Vec<Row> {
-    Vec::new()
+/// What a node believes of others, group by group.
+fn members(node: &Node) -> Vec<(u64, Vec<Row>)> {
+    let membership = match &node.brain {
+        Some(Brain::Gate(core)) => core.membership(),
+        Some(Brain::Manager(core)) => core.membership(),
+        Some(Brain::Worker(core)) => core.membership(),
+        Some(Brain::Client(_)) | None => return Vec::new(),
+    };
+    let row = |member: MemberView| {
+        let seen = match member.state {
+            MemberState::Alive => Seen::Alive,
+            MemberState::Suspect => Seen::Suspect,
+            MemberState::Dead => Seen::Dead,
+            MemberState::Left => Seen::Left,
+        };
+        (member.card.node, seen, member.incarnation, member.card.boot)
+    };
+    membership.groups().map(|(group, members)| (group, members.map(row).collect())).collect()
 }

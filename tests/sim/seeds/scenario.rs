@@ -62,6 +62,7 @@ impl Scenario {
         let datacenters =
             (0..sites).map(|site| (SITES[site], rng.random_range(1..=2), rng.random_range(1..=4))).collect();
         let shape = Shape {
+            membership: true,
             gates,
             gate_shards: rng.random_range(1..=2),
             datacenters,
