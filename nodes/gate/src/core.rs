@@ -19,6 +19,7 @@ use hyperscale_health::{DatacenterHealthManager, GateHealthState, NodeHealthTrac
 use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
 
+use crate::dispatch::DISPATCH;
 use crate::forward::Forwards;
 use crate::job::GateJob;
 use crate::peers::{GatePeer, Manager};
@@ -277,7 +278,13 @@ impl GateCore {
                 self.on_dc_final(link, &frame, frame.decode::<DcFinalResult>(scratch)?, effects);
             }
             Kind::PushPull => self.on_push_pull(link, &frame, frame.decode::<PushPull>(scratch)?, effects),
-            Kind::ErrorReply => self.on_question_refused(link, frame.header.correlation, effects),
+            Kind::ErrorReply => match (frame.header.correlation, frame.job()) {
+                (DISPATCH, Some(job)) if self.managers.contains_key(&link) => {
+                    let told = frame.decode::<ErrorReply>(scratch)?;
+                    self.on_dispatch_refused(link, job, told.message.as_str(), effects);
+                }
+                (number, _) => self.on_question_refused(link, number, effects),
+            },
             // Kinds whose senders never talk to a gate about anything it does.
             Kind::JobCancelResponse
             | Kind::WorkflowCancelRequest

@@ -22,6 +22,9 @@ const FALLBACK: &str = "datacenter_fallback";
 /// Datacenters that are asked to take one part of a job, one after the other.
 const DATACENTERS_TRIED: u32 = 3;
 
+/// The number of a dispatch; an error in answer to it names the job by its route.
+pub(crate) const DISPATCH: u32 = 1;
+
 impl GateCore {
     /// Dispatches every queued job whose datacenters have workers.
     pub(crate) fn dispatch_waiting(&mut self, effects: &mut GateEffects) {
@@ -110,7 +113,7 @@ impl GateCore {
             units: part.units.of,
             ..JobDispatch::default()
         };
-        effects.send(part.link, Head::request(1).job(id), &dispatch);
+        effects.send(part.link, Head::request(DISPATCH).job(id), &dispatch);
         job.view.expect(part.link);
     }
 
@@ -128,9 +131,21 @@ impl GateCore {
             }
             return;
         }
+        self.on_dispatch_refused(link, id, ack.error.as_str(), effects);
+    }
+
+    /// A manager does not take its part of a job, or answered with an error.
+    pub(crate) fn on_dispatch_refused(
+        &mut self,
+        link: LinkId,
+        id: JobId,
+        error: &str,
+        effects: &mut GateEffects,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
         let refused = job.datacenters.iter().find(|(_, part)| part.link == link && part.outcome.is_none());
         let Some(name) = refused.map(|(name, _)| name.clone()) else { return };
-        let error = format!("datacenter {name} refused the job: {}", ack.error.as_str());
+        let error = format!("datacenter {name} refused the job: {error}");
         if job.cancel_since.is_some() || !self.ask_another(id, &name, &error, effects) {
             self.end_part(id, &name, (JobState::Failed, error), false, effects);
         }
