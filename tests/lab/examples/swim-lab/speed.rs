@@ -1,0 +1,52 @@
+//! How fast the lab itself is: node-seconds of a quiet fleet per millisecond of one core.
+
+use std::time::Instant;
+
+use hyperscale_lab::SECOND;
+
+use crate::options::Options;
+use crate::rows::{Build, Experiment, Start};
+use crate::table;
+
+struct Quiet {
+    nodes: usize,
+}
+
+impl Experiment for Quiet {
+    /// Node-seconds a millisecond, inputs a node-second, nanoseconds an input.
+    type Result = [f64; 3];
+
+    fn run<B: Build>(&self, build: &B, seed: u64) -> [f64; 3] {
+        let mut world = build.world(self.nodes, seed, Start::Converged);
+        world.run_until(5 * SECOND);
+        let before = world.traffic().events;
+        let seconds = (2_000_000 / self.nodes as u64).clamp(20, 20_000);
+        let started = Instant::now();
+        world.run_for(seconds * SECOND);
+        let wall = started.elapsed().as_secs_f64();
+        let node_seconds = (self.nodes as u64 * seconds) as f64;
+        let events = (world.traffic().events - before) as f64;
+        [node_seconds / (wall * 1_000.0), events / node_seconds, wall * 1e9 / events]
+    }
+}
+
+pub(crate) fn run(options: &Options) -> bool {
+    let sizes = options.nodes.clone().unwrap_or_else(|| vec![128, 2_048]);
+    let mut cells = Vec::new();
+    for row in &options.rows {
+        for &nodes in &sizes {
+            for seed in options.seeds_or(1) {
+                let [rate, events, each] = row.run(&Quiet { nodes }, nodes, seed);
+                cells.push(vec![
+                    format!("{}, {nodes}", row.name()),
+                    format!("{rate:.1}"),
+                    format!("{events:.2}"),
+                    format!("{each:.0}"),
+                ]);
+            }
+        }
+    }
+    let head = ["row, N", "node-s/ms", "inputs/node-s", "ns/input"];
+    table::print("A quiet fleet on one core.", &head, &cells);
+    true
+}
