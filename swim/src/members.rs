@@ -171,7 +171,7 @@ impl Members {
     pub(crate) fn insert(&mut self, card: MemberCard, incarnation: u64, verified: bool, now: Instant) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = self.slots;
-            if slot as usize % CHUNK == 0 {
+            if (slot as usize).is_multiple_of(CHUNK) {
                 self.hot.push(Arc::new([Hot::default(); CHUNK]));
                 self.cards.push(Arc::new([NOBODY; CHUNK]));
             }

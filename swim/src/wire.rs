@@ -27,7 +27,7 @@ pub const LIST_BYTES_MAX: usize = 2 << 20;
 pub(crate) const WORD_LEN: usize = 52;
 /// Type and length of a section.
 pub(crate) const SECTION_LEN: usize = 3;
-const HEAD_LEN: usize = 34;
+const HEAD_LEN: u16 = 34;
 /// Bytes of the longest claim: IPv6, with an accuser.
 pub(crate) const CLAIM_LEN_MAX: usize = 65;
 /// Bytes of an out-of-band datagram, always.
@@ -378,7 +378,7 @@ pub(crate) fn finish(out: &mut [u8], start: usize, seal: &impl Seal) {
 
 pub(crate) fn write_head(out: &mut Vec<u8>, head: Head) {
     out.push(HEAD);
-    out.extend_from_slice(&(HEAD_LEN as u16).to_le_bytes());
+    out.extend_from_slice(&HEAD_LEN.to_le_bytes());
     out.extend_from_slice(&head.seq.to_le_bytes());
     out.extend_from_slice(&head.target.to_bytes());
     out.extend_from_slice(&head.boot.to_le_bytes());

@@ -1,5 +1,7 @@
 //! What was written is read again; everything else is refused without a panic.
 
+#![allow(clippy::arithmetic_side_effects, reason = "lengths of what the test itself made")]
+
 use proptest::prelude::*;
 
 use super::*;

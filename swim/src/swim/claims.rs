@@ -362,7 +362,7 @@ impl Swim {
         let after = self.config.forget_after;
         self.forget_at = None;
         for slot in 0..self.members.slots() {
-            if !self.members.state(slot).is_some_and(|state| !state.is_live()) {
+            if self.members.state(slot).is_none_or(MemberState::is_live) {
                 continue;
             }
             let Some(due) = self.members.since(slot).map(|since| since + after) else { continue };

@@ -1,10 +1,9 @@
 //! A group of nodes in one thread and virtual time: delays, loss, cuts, pauses, deaths.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use hyperscale_codec::{NodeId, Role};
@@ -41,10 +40,12 @@ pub(crate) struct Net {
     count: u64,
     rng: SmallRng,
     pub(crate) loss: f64,
+    /// Whether out-of-band datagrams arrive at all.
+    pub(crate) oob_works: bool,
     /// Nodes of different parts do not reach each other.
     pub(crate) part: Vec<u8>,
     pub(crate) events: Vec<(Instant, usize, Output)>,
-    pub(crate) hash: Rc<RefCell<u64>>,
+    pub(crate) hash: Cell<u64>,
     config: SwimConfig,
 }
 
@@ -84,9 +85,10 @@ impl Net {
             count: 0,
             rng: SmallRng::seed_from_u64(seed),
             loss: 0.0,
+            oob_works: true,
             part: Vec::new(),
             events: Vec::new(),
-            hash: Rc::default(),
+            hash: Cell::default(),
             config: config.clone(),
         }
     }
@@ -146,16 +148,17 @@ impl Net {
         self.nodes[at].swim.handle(self.now, input, &mut out);
         let from = self.nodes[at].card;
         for output in out.list() {
-            let mut hash = self.hash.borrow_mut();
-            for byte in format!("{at} {output:?}").bytes() {
-                *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-            }
-            drop(hash);
+            let text = format!("{at} {output:?}");
+            let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            self.hash.set(text.bytes().fold(self.hash.get(), add));
             match output {
                 Output::Datagram { port, to, range } => {
                     let bytes = out.bytes(range.clone());
                     assert!(bytes.len() <= 1_400);
                     let Some(to) = self.find(*to) else { continue };
+                    if *port == DatagramPort::Health && !self.oob_works {
+                        continue;
+                    }
                     if self.rng.random_bool(self.loss) || self.part[at] != self.part[to] {
                         continue;
                     }
