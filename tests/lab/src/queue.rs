@@ -32,10 +32,10 @@ pub struct Entry {
     pub kind: Kind,
 }
 
-/// A bucket holds 2^16 ns.
-const BUCKET_BITS: u32 = 16;
-/// 2^14 buckets: a turn is 1.07 s, longer than a probe interval.
-const BUCKETS: usize = 1 << 14;
+/// A bucket holds 2^18 ns.
+const BUCKET_BITS: u32 = 18;
+/// 2^12 buckets: a turn is 1.07 s, longer than a probe interval.
+const BUCKETS: usize = 1 << 12;
 
 /// The queue.
 #[derive(Debug)]
