@@ -59,6 +59,8 @@ pub struct Swim {
     now: Instant,
     /// Since when this node is known to run again; lateness before that was counted.
     awake_since: Instant,
+    /// When the last datagram of anybody came.
+    heard_at: Instant,
     /// Of the last ping.
     seq: u32,
     /// Of the last datagram's nonce.
@@ -120,6 +122,7 @@ impl Swim {
             counters: SwimCounters::default(),
             now,
             awake_since: now,
+            heard_at: now,
             seq: 0,
             nonce: 0,
             probe: None,

@@ -218,6 +218,10 @@ impl Swim {
 
     fn end_suspicion(&mut self, now: Instant, slot: u32, out: &mut Outbox) {
         let Some(suspicion) = self.suspicions.get(slot) else { return };
+        if self.is_deaf(now, suspicion) {
+            self.suspicions.move_end(slot, now + self.config.probe_interval);
+            return;
+        }
         let (alone, checking) = (suspicion.accusers() < 2 && !suspicion.unreachable, suspicion.checking);
         if self.config.lifeguard.suspicion && alone && self.size() >= 4 {
             // One accuser may have a broken network; this node asks for itself before it buries anybody.
@@ -229,6 +233,16 @@ impl Swim {
             return;
         }
         self.declare_dead(now, slot, out);
+    }
+
+    /// Whether this node hears nobody at all. Then it is its own network that is broken, and it buries nobody, until
+    /// twice the longest suspicion is over: all others could be dead indeed.
+    fn is_deaf(&self, now: Instant, suspicion: &Suspicion) -> bool {
+        let config = &self.config;
+        config.lifeguard.suspicion
+            && self.size() >= 4
+            && now.since(self.heard_at) > config.probe_interval * 3
+            && now < suspicion.start + suspicion.min() * (2 * config.suspicion_beta)
     }
 
     fn declare_dead(&mut self, now: Instant, slot: u32, out: &mut Outbox) {
@@ -272,6 +286,10 @@ impl Swim {
         if answered {
             self.suspicions.move_end(slot, again);
             self.tell_it(now, slot, out);
+            return;
+        }
+        if self.suspicions.get(slot).is_some_and(|suspicion| self.is_deaf(now, suspicion)) {
+            self.suspicions.move_end(slot, now + self.config.probe_interval);
             return;
         }
         if self.suspicions.confirm(slot, self.own.node) {

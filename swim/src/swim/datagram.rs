@@ -46,6 +46,9 @@ impl Swim {
         }
         let new = self.replays.is_new(datagram.sender, datagram.instance, datagram.counter);
         self.counters.rejected_replay += u64::from(!new);
+        if new {
+            self.heard_at = self.now;
+        }
         new
     }
 

@@ -215,6 +215,19 @@ fn one_whose_network_is_broken_kills_nobody() {
 }
 
 #[test]
+fn one_that_hears_nobody_buries_nobody_for_a_minute_and_then_gives_up() {
+    let mut net = Net::new(100, 7, &SwimConfig::lan());
+    net.run(3 * SEC);
+    net.part[4] = 1;
+    net.run(50 * SEC);
+    let by_four =
+        |net: &Net| (0..100).flat_map(|at| net.changes(at, Dead)).filter(|(_, by)| *by == 4).count();
+    assert_eq!(by_four(&net), 0, "the longest suspicion is 30 s, twice that the bound");
+    net.run(120 * SEC);
+    assert!(by_four(&net) > 0, "all others could be dead indeed");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |lifeguard| {
         let config = SwimConfig { lifeguard, ..SwimConfig::lan() };
