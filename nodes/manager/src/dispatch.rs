@@ -40,7 +40,7 @@ impl ManagerCore {
             }
             // Another start of its gate, or another gate: it has heard nothing of what has been told.
             if let Some(owner) = owner.filter(|owner| *owner != job.owner) {
-                (job.owner, job.acknowledged) = (owner, false);
+                (job.owner, job.acknowledged, job.finals_kept) = (owner, false, false);
                 if job.outcome.is_some() {
                     send_totals(job, effects);
                     self.send_result(id, effects);
@@ -95,6 +95,7 @@ impl ManagerCore {
             events: Vec::new(),
             outcome: None,
             acknowledged: false,
+            finals_kept: false,
             ended_at: None,
             text: dispatch.plan.as_str().to_owned(),
             sha256: dispatch.plan_sha256,

@@ -125,6 +125,8 @@ pub(crate) struct DcJob {
     /// The result, until the gate acknowledges it.
     pub(crate) outcome: Option<JobState>,
     pub(crate) acknowledged: bool,
+    /// The gate holds its last figures for good: workers have been told so.
+    pub(crate) finals_kept: bool,
     pub(crate) ended_at: Option<Instant>,
 }
 
@@ -205,9 +207,9 @@ impl DcJob {
         (self.gate_link, self.orphaned_since, self.given_up) = (link, None, false);
     }
 
-    /// How long its owner has been away without its result.
+    /// How long its owner has been away without its result, or without a word that it keeps its last figures.
     pub(crate) fn orphaned(&self) -> Option<Instant> {
-        self.orphaned_since.filter(|_| !self.given_up && !self.acknowledged)
+        self.orphaned_since.filter(|_| !(self.given_up || self.acknowledged && self.finals_kept))
     }
 
     pub(crate) fn next_deadline(&self, gate_wait: Duration) -> Option<Instant> {

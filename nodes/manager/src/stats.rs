@@ -123,6 +123,7 @@ impl ManagerCore {
     /// The gate holds these finals for good: so may the workers forget them.
     pub(crate) fn on_finals_kept(&mut self, ack: &ArchivedStatsFinalAck, effects: &mut ManagerEffects) {
         let id = JobId::from_bytes(ack.job);
+        self.jobs.entry(id).and_modify(|job| job.finals_kept = true);
         let kept = StatsFinalAck {
             job: ack.job,
             source_worker: ack.source_worker.to_vec(),
