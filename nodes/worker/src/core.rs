@@ -229,12 +229,20 @@ impl WorkerCore {
     ) {
         let key = key(dispatch.job, [dispatch.workflow, dispatch.attempt, dispatch.revision]);
         let correlation = frame.header.correlation;
-        if self.shares.contains_key(&key) {
-            // Known: nothing starts twice; the answer comes, or came, from the first.
-            return;
-        }
         let refuse =
             |effects: &mut WorkerEffects, error: String| answer(effects, link, correlation, key, Err(error));
+        if let Some(share) = self.shares.get(&key) {
+            // Known: nothing starts twice; the answer comes, or came, from the first. Another manager, or another start
+            // of it, would wait for ever.
+            let asks = self.links.get(&link).map(|link| (link.node, link.boot));
+            if asks != Some(share.manager) {
+                refuse(
+                    effects,
+                    "this share was given by another manager, or an earlier start of it".to_owned(),
+                );
+            }
+            return;
+        }
         if self.draining {
             refuse(effects, format!("worker {} is draining", self.config.identity.name));
             return;
