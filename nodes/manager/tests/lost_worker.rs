@@ -12,7 +12,7 @@ use hyperscale_codec::{
     Encode, Encoder, Epoch, Features, FrameReader, Head, Hello, JobId, Kind, Limits, NodeId, ProtocolVersion,
     RawFrame, Role, Sequence, ShardId, Verdict, WorkflowId,
 };
-use hyperscale_core::{Core, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer, WallClock};
+use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer, WallClock};
 use hyperscale_fleet::Identity;
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::{Command, Local, ManagerConfig, ManagerCore};
@@ -134,7 +134,9 @@ fn running() -> Driven {
         up: Vec::new(),
         closed: Vec::new(),
     };
-    manager.handle(Event::LinkUp { link: GATE, peer: &peer(Role::Gate, NodeId(1)), dial: None });
+    let gate = peer(Role::Gate, NodeId(1));
+    manager.handle(Event::Local(Local::Join(vec![gate.addr])));
+    manager.handle(Event::LinkUp { link: GATE, peer: &gate, dial: Some(DialId(1)) });
     let worker = Identity::new(Role::Worker, NODE, "worker");
     manager.handle(Event::LinkUp { link: WORKER, peer: &peer(Role::Worker, NODE), dial: None });
     manager.tell(WORKER, &worker.worker_registration(100));

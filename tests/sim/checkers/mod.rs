@@ -3,6 +3,7 @@
 pub(crate) mod bounds;
 pub(crate) mod facts;
 pub(crate) mod members;
+pub(crate) mod routing;
 pub(crate) mod subscribers;
 pub(crate) mod totals;
 
@@ -16,6 +17,7 @@ pub(crate) struct Checkers {
     pub(crate) bounds: bounds::Bounds,
     pub(crate) facts: facts::Facts,
     pub(crate) members: members::Members,
+    pub(crate) routing: routing::Routing,
     pub(crate) subscribers: subscribers::Subscribers,
     pub(crate) totals: totals::Totals,
 }

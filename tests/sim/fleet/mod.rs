@@ -363,6 +363,11 @@ impl Fleet {
             match wish {
                 Wish::Send(link, bytes) => {
                     let bytes = if self.nodes[at].is_newer() { lengthen(&bytes) } else { bytes };
+                    if let Some(end) = self.network.end(link) {
+                        let peer = &self.nodes[end.peer];
+                        let (gone, who) = (peer.life.gone_since, &peer.identity.name);
+                        self.checkers.routing.on_frame(self.network.now, &bytes, gone, who);
+                    }
                     if !self.network.send(link, bytes) {
                         self.network.marks.hit("send queue full");
                         let why = "its peer does not read as fast as this node sends; its queue is full";
