@@ -78,7 +78,7 @@ impl Experiment for Case {
         let mut outcome = Outcome::default();
         world.run_until(10 * SECOND);
         let start = world.now();
-        let mut faulty = vec![false; NODES];
+        let mut faulty = [false; NODES];
         let others: Vec<u32> = (0..NODES as u32).filter(|&node| node != odd).collect();
         match self.fault {
             Fault::Loss => {

@@ -193,7 +193,7 @@ pub(crate) fn run(options: &Options) -> bool {
     );
     print_totals(&title, &options.rows, &total);
     let head: Vec<String> =
-        members.iter().flat_map(|members| [format!("C = {members}: FP"), format!("FP-")]).collect();
+        members.iter().flat_map(|members| [format!("C = {members}: FP"), "FP-".to_owned()]).collect();
     let head: Vec<&str> = ["row"].into_iter().chain(head.iter().map(String::as_str)).collect();
     let rows: Vec<Vec<String>> = options
         .rows

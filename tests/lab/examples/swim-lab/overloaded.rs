@@ -45,8 +45,7 @@ struct Pauses {
 
 impl Pauses {
     fn run_until<P: Protocol>(&mut self, world: &mut World<P>, at: Nanos) {
-        loop {
-            let Some(next) = self.next.iter_mut().min() else { break };
+        while let Some(next) = self.next.iter_mut().min() {
             if next.0 > at {
                 break;
             }

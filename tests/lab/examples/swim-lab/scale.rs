@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hyperscale_lab::{Nanos, Protocol, SECOND};
+use hyperscale_lab::{Nanos, Protocol, SECOND, World};
 
 use crate::lifeguard::since;
 use crate::options::Options;
@@ -45,13 +45,14 @@ impl Experiment for Large {
             world.exchange(0, 1);
             world.exchange(0, 2);
             let last = world.now();
+            let mut whole = 0;
             while joined.is_none() && world.now() < last + 300 * SECOND {
                 world.run_for(SECOND / 2);
-                let knows_all = |node: u32| {
-                    let others = (0..self.nodes as u32).filter(move |&other| other != node);
-                    others.into_iter().all(|other| world.protocol(node).state_of(other).is_some())
-                };
-                if (0..self.nodes as u32).all(knows_all) {
+                // Who knew all a while ago knows them still.
+                while whole < self.nodes as u32 && knows_all(&world, whole) {
+                    whole += 1;
+                }
+                if whole == self.nodes as u32 {
                     joined = Some(world.now() - last);
                 }
             }
@@ -81,6 +82,12 @@ impl Experiment for Large {
             node_seconds_per_ms: (nodes * world.now() / SECOND) as f64 / wall,
         }
     }
+}
+
+/// Whether a node knows everybody.
+fn knows_all<P: Protocol>(world: &World<P>, node: u32) -> bool {
+    let mut others = (0..world.nodes()).filter(|&other| other != node);
+    others.all(|other| world.protocol(node).state_of(other).is_some())
 }
 
 /// Resident memory of this process.
