@@ -25,6 +25,9 @@ pub(super) enum Via {
     Proof,
 }
 
+/// Probe intervals without a datagram of anybody after which a node holds its own network for broken.
+pub(super) const DEAF: u32 = 3;
+
 impl Swim {
     /// Takes one claim for what it is worth.
     pub(super) fn apply(&mut self, now: Instant, claim: &Claim, via: Via, out: &mut Outbox) {
@@ -49,6 +52,20 @@ impl Swim {
             if new.state == MemberState::Dead && known.state.is_live() && new.boot == known.boot {
                 new.state = MemberState::Suspect;
             }
+        }
+        // What the dead say of others was found out alone: whoever was cut off held all the others dead.
+        let by_the_dead = |accuser| {
+            let state = self.members.find(accuser).and_then(|slot| self.members.state(slot));
+            state.is_some_and(|state| !state.is_live())
+        };
+        if self.config.lifeguard.suspicion
+            && via == Via::Gossip
+            && new.state == MemberState::Dead
+            && known.state.is_live()
+            && new.boot == known.boot
+            && by_the_dead(accuser)
+        {
+            new.state = MemberState::Suspect;
         }
         if via != Via::Gossip && new.boot == known.boot {
             self.members.verify(slot);
@@ -241,7 +258,7 @@ impl Swim {
         let config = &self.config;
         config.lifeguard.suspicion
             && self.size() >= 4
-            && now.since(self.heard_at) > config.probe_interval * 3
+            && now.since(self.heard_at) > config.probe_interval * DEAF
             && now < suspicion.start + suspicion.min() * (2 * config.suspicion_beta)
     }
 

@@ -7,10 +7,11 @@ use hyperscale_codec::NodeId;
 use hyperscale_core::Instant;
 
 use super::Swim;
-use super::claims::Via;
+use super::claims::{DEAF, Via};
 use super::compose::{Draft, Words};
 use crate::relay::Relay;
 use crate::seal::SealError;
+use crate::suspicion::shortest;
 use crate::wire::{self, Datagram, DatagramKind, WANTS_NACK, WireError};
 use crate::{Claim, MemberState, Outbox};
 
@@ -47,7 +48,12 @@ impl Swim {
         let new = self.replays.is_new(datagram.sender, datagram.instance, datagram.counter);
         self.counters.rejected_replay += u64::from(!new);
         if new {
+            let deaf_for = self.now.since(self.heard_at);
             self.heard_at = self.now;
+            if self.config.lifeguard.suspicion && deaf_for > self.config.probe_interval * DEAF {
+                // What it held against others it found out while it heard nobody: they get time to object.
+                self.suspicions.not_before(self.now + shortest(&self.config, self.size()));
+            }
         }
         new
     }

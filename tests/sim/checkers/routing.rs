@@ -19,7 +19,9 @@ impl Routing {
     pub(crate) fn on_frame(&mut self, now: Instant, bytes: &[u8], gone_since: Option<Instant>, who: &str) {
         let frame = RawFrame::read(bytes, &Limits::default()).ok();
         let work = [Kind::JobDispatch, Kind::WorkflowDispatch, Kind::WorkflowStart];
-        let Some(kind) = frame.and_then(|frame| frame.kind()).filter(|kind| work.contains(kind)) else { return };
+        let Some(kind) = frame.and_then(|frame| frame.kind()).filter(|kind| work.contains(kind)) else {
+            return;
+        };
         self.orders += 1;
         let gone = gone_since.map_or(Duration::ZERO, |since| now.since(since));
         assert!(gone < KNOWN, "{kind:?} goes to {who}, which has been gone for {gone:?}");
