@@ -53,20 +53,6 @@ impl Swim {
                 new.state = MemberState::Suspect;
             }
         }
-        // What the dead say of others was found out alone: whoever was cut off held all the others dead.
-        let by_the_dead = |accuser| {
-            let state = self.members.find(accuser).and_then(|slot| self.members.state(slot));
-            state.is_some_and(|state| !state.is_live())
-        };
-        if self.config.lifeguard.suspicion
-            && via == Via::Gossip
-            && new.state == MemberState::Dead
-            && known.state.is_live()
-            && new.boot == known.boot
-            && by_the_dead(accuser)
-        {
-            new.state = MemberState::Suspect;
-        }
         if via != Via::Gossip && new.boot == known.boot {
             self.members.verify(slot);
         }
