@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hyperscale_codec::messages::{ArchivedPushPull, HealthPiggyback, PushPull};
-use hyperscale_codec::{Flags, Head, NodeId, RawFrame, Role};
+use hyperscale_codec::messages::HealthPiggyback;
+use hyperscale_codec::{Head, NodeId, Role};
 use hyperscale_core::{DatagramPort, DialId, Effects, Instant, LinkId, Peer};
 use hyperscale_swim::{
     Input, MemberCard, MemberState, MemberView, OobAnswer, Outbox, Output, Swim, SwimConfig,
 };
 
 use crate::{Identity, PeerLink};
+use exchange::{EXCHANGE, send_list};
 
+mod exchange;
 mod follow;
 mod show;
 
@@ -31,8 +33,6 @@ const DIALS_MAX: usize = 64;
 const MEMBERS_MAX: usize = 16_384;
 /// Links for exchanges at once.
 const EXCHANGES_MAX: usize = 64;
-/// The number of an exchange of lists.
-const EXCHANGE: u32 = 0x7357;
 
 /// What a membership is told at its start.
 #[derive(Debug, Clone)]
@@ -231,57 +231,6 @@ impl Membership {
         groups.chain(self.exchanges.values().map(|exchange| exchange.until)).min()
     }
 
-    /// A node registered here: it is a member, and is told of the others.
-    pub fn meet<C>(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        links: &BTreeMap<LinkId, PeerLink>,
-        effects: &mut Effects<C>,
-    ) {
-        let Some((own, card)) = self.own.zip(links.get(&link).and_then(|peer| peer.member)) else { return };
-        let kinds = GroupKind::shared(own.role, card.role);
-        self.feed(now, |group| kinds.contains(&group.kind), || Input::Seen { card }, links, effects);
-        for group in self.groups.iter_mut().filter(|group| kinds.contains(&group.kind)) {
-            send_list(now, link, Head::request(EXCHANGE), group, &mut self.list, effects);
-        }
-    }
-
-    /// A list came in: merges it, answers with its own, and closes the link that was made for it.
-    pub fn on_push_pull<C>(
-        &mut self,
-        now: Instant,
-        (link, frame): (LinkId, &RawFrame<'_>),
-        told: &ArchivedPushPull,
-        links: &BTreeMap<LinkId, PeerLink>,
-        effects: &mut Effects<C>,
-    ) {
-        let known = links.get(&link).map(|peer| (peer.role, peer.member));
-        let exchange = self.exchanges.get(&link).map(|exchange| (exchange.role, exchange.member));
-        let Some((own, (role, member))) = self.own.zip(known.or(exchange)) else { return };
-        let id = told.group.to_native();
-        let is_own = |group: &Group| group.id == id;
-        if own.role == Role::Worker && role == Role::Manager && self.groups.is_empty() {
-            self.found(GroupKind::Datacenter, id, now);
-        }
-        if let Some(card) = member {
-            self.feed(now, is_own, || Input::Seen { card }, links, effects);
-        }
-        if let Some(at) = self.groups.iter().position(is_own) {
-            if let Some(group) = self.groups.get_mut(at) {
-                group.swim.handle(now, Input::PushPull { bytes: told.list.as_slice() }, &mut self.outbox);
-                let header = &frame.header;
-                if header.flags.contains(Flags::WANTS_REPLY) && !header.flags.contains(Flags::REPLY) {
-                    send_list(now, link, Head::reply(header.correlation), group, &mut self.list, effects);
-                }
-            }
-            self.carry(now, at, links, effects);
-        }
-        if frame.header.flags.contains(Flags::REPLY) && self.exchanges.remove(&link).is_some() {
-            effects.close(link);
-        }
-    }
-
     /// A link is up; whether the membership made it, so that nobody else has to do with it.
     pub fn on_link_up<C>(
         &mut self,
@@ -306,20 +255,6 @@ impl Membership {
             }
         }
         true
-    }
-
-    fn keep(&mut self, now: Instant, link: LinkId, peer: &Peer) {
-        let (until, role) = (now + EXCHANGE_TIME, peer.hello.role);
-        self.exchanges.insert(link, Exchange { until, role, member: PeerLink::member_of(peer) });
-    }
-
-    /// A link came that is no part of the core's work: its peer may want to exchange lists. Closed when there are many.
-    pub fn on_visitor<C>(&mut self, now: Instant, link: LinkId, peer: &Peer, effects: &mut Effects<C>) {
-        if self.own.is_some() && self.exchanges.len() < EXCHANGES_MAX {
-            self.keep(now, link, peer);
-        } else {
-            effects.close(link);
-        }
     }
 
     /// A dial failed; whether it was the membership's.
@@ -503,19 +438,6 @@ impl Membership {
             effects.dial(DialId(self.last_dial), addr);
         }
     }
-}
-
-fn send_list<C>(
-    now: Instant,
-    link: LinkId,
-    head: Head,
-    group: &mut Group,
-    list: &mut Vec<u8>,
-    effects: &mut Effects<C>,
-) {
-    list.clear();
-    group.swim.push_pull(now, list);
-    effects.send(link, head, &PushPull { group: group.id, list: list.clone() });
 }
 
 /// How members find out whether they are of one group: a hash of the fleet's name and the datacenter's (FNV-1a).
