@@ -1,5 +1,7 @@
 //! What is believed of whom: claims applied, suspicions started and ended, the dead forgotten.
 
+use std::net::SocketAddr;
+
 use hyperscale_codec::NodeId;
 use hyperscale_core::Instant;
 use rand::Rng;
@@ -80,7 +82,11 @@ impl Swim {
     ) {
         // Only the node itself raises boot and incarnation, so only then its card can be new.
         if (new.boot, new.incarnation) > (known.boot, known.incarnation) {
-            self.members.set_card(slot, *card);
+            let known_at = self.members.card(slot).map(|known| known.addr.ip());
+            // Who listens on every address names none; it is where it was seen.
+            let ip = known_at.filter(|_| card.addr.ip().is_unspecified()).unwrap_or(card.addr.ip());
+            let addr = SocketAddr::new(ip, card.addr.port());
+            self.members.set_card(slot, MemberCard { addr, ..*card });
         }
         self.suspicions.stop(slot);
         self.members.set_state(slot, new.incarnation, new.state, now);
@@ -104,7 +110,7 @@ impl Swim {
         if !claim.state.is_live() {
             return;
         }
-        if claim.stamp().is_absurd(None) {
+        if claim.stamp().is_absurd(None) || claim.card.addr.ip().is_unspecified() {
             self.counters.claims_refused += 1;
             return;
         }

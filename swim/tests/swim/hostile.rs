@@ -132,6 +132,20 @@ fn bad_37_a_replay_changes_nothing_and_is_counted() {
 }
 
 #[test]
+fn who_names_no_address_stays_where_it_was_seen_and_a_newcomer_without_one_is_refused() {
+    let (mut swim, mut out) = (swim(SwimConfig::lan()), Outbox::new());
+    let nowhere = |n| MemberCard { addr: SocketAddr::from(([0, 0, 0, 0], 7_777)), ..card(n, 1) };
+    let alive = [(nowhere(2), 1, MemberState::Alive), (nowhere(77), 0, MemberState::Alive)];
+    let bytes = Forged::new(5, id(1), 5).head(0, id(0), 0).claims(&alive).sealed();
+    swim.handle(NOW, Input::Datagram { from: card(1, 1).addr, bytes: &bytes }, &mut out);
+    let known = swim.member(id(2)).unwrap();
+    assert_eq!((known.incarnation, known.card.addr.ip()), (1, card(2, 1).addr.ip()));
+    assert_eq!(known.card.addr.port(), 7_777);
+    assert!(swim.member(id(77)).is_none());
+    assert_eq!(swim.counters().claims_refused, 1);
+}
+
+#[test]
 fn bad_40_own_death_is_refuted_five_times_in_ten_seconds() {
     let (mut swim, mut out) = (swim(SwimConfig::lan()), Outbox::new());
     let mut now = NOW;
