@@ -2,9 +2,11 @@
 //! load moves.
 
 use hyperscale_codec::Kind;
+use hyperscale_core::Instant;
+use hyperscale_fleet::GroupKind;
 use hyperscale_report::Summary;
 
-use crate::fleet::{Fleet, Shape};
+use crate::fleet::{Fleet, Local, Shape};
 use crate::summary;
 
 /// One workflow of so many seconds, whose step may take `timeout`.
@@ -165,6 +167,29 @@ fn a_draining_worker_gets_no_new_work() {
     fleet.submit_by("client-0", job, &plan(5, "30s"));
     fleet.run_for_ms(2_000);
     assert_eq!((fleet.live_shares("worker-0"), fleet.live_shares("worker-1")), (1, 2));
+}
+
+#[test]
+fn an_overloaded_worker_keeps_its_load_and_gets_no_new_work_until_it_is_well() {
+    let mut fleet = Fleet::new(2, 2);
+    fleet.submit(&plan(20, "30s"));
+    fleet.run_for_ms(3_000);
+    let worker = fleet.place("worker-0");
+    fleet.tell(worker, Local::Worker(hyperscale_worker::Local::Overload(3)));
+    fleet.run_for_ms(500);
+    assert!(why(&mut fleet, "worker-0").contains("decision: drain"), "{}", why(&mut fleet, "worker-0"));
+    let job = fleet.job_owned(&[(1, 0)]);
+    fleet.submit_by("client-0", job, &plan(5, "30s"));
+    fleet.run_for_ms(2_000);
+    assert_eq!((fleet.live_shares("worker-0"), fleet.live_shares("worker-1")), (1, 2));
+    // Everybody of its group has its own word for it.
+    let manager = fleet.manager_core("manager-0").membership();
+    let node = manager.members(GroupKind::Datacenter).next().unwrap().card.node;
+    let says = manager.signals(node, Instant(0)).into_iter().map(|signal| signal.value).collect::<Vec<_>>();
+    assert!(says.iter().any(|word| word.starts_with("overloaded")), "{says:?}");
+    fleet.tell(worker, Local::Worker(hyperscale_worker::Local::Overload(0)));
+    fleet.run_for_ms(500);
+    assert!(why(&mut fleet, "worker-0").contains("decision: route"), "{}", why(&mut fleet, "worker-0"));
 }
 
 /// Two managers of one datacenter, each with both workers.
