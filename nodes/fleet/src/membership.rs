@@ -126,6 +126,8 @@ pub struct Membership {
     outputs: Vec<Output>,
     list: Vec<u8>,
     health_seq: u32,
+    /// Goodbye is being said.
+    leaving: bool,
     /// What another shard of this node knows, where this one has no port for datagrams.
     mirror: BTreeMap<NodeId, MemberView>,
 }
@@ -149,6 +151,7 @@ impl Membership {
             outputs: Vec::new(),
             list: Vec::new(),
             health_seq: 0,
+            leaving: false,
             mirror: BTreeMap::new(),
         };
         let kinds: &[GroupKind] = match own.role {
@@ -330,15 +333,18 @@ impl Membership {
         self.groups.iter().find(|group| group.swim.member(node).is_some()).map(|group| group.id)
     }
 
-    /// Whether goodbye was said to all groups, or there are none.
-    #[must_use]
-    pub fn left(&self) -> bool {
+    /// Says goodbye to all groups, once; whether it is said, or there are none.
+    pub fn say_goodbye<C>(
+        &mut self,
+        now: Instant,
+        links: &BTreeMap<LinkId, PeerLink>,
+        effects: &mut Effects<C>,
+    ) -> bool {
+        if !self.leaving {
+            self.leaving = true;
+            self.feed(now, |_| true, || Input::Leave, links, effects);
+        }
         self.groups.iter().all(|group| group.swim.left())
-    }
-
-    /// Says goodbye to all groups.
-    pub fn leave<C>(&mut self, now: Instant, links: &BTreeMap<LinkId, PeerLink>, effects: &mut Effects<C>) {
-        self.feed(now, |_| true, || Input::Leave, links, effects);
     }
 
     /// Takes over what the shard with the datagram port knows.
@@ -369,12 +375,6 @@ impl Membership {
     /// Each group's id with its members, without this node.
     pub fn groups(&self) -> impl Iterator<Item = (u64, impl Iterator<Item = MemberView>)> {
         self.groups.iter().map(|group| (group.id, group.swim.members()))
-    }
-
-    /// This node's incarnation in a group.
-    #[must_use]
-    pub fn incarnation(&self, kind: GroupKind) -> Option<u64> {
-        self.groups.iter().find(|group| group.kind == kind).map(|group| group.swim.incarnation())
     }
 
     /// How far this node distrusts its own probes, 0 to 8.

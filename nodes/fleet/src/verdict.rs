@@ -25,15 +25,29 @@ pub fn own_verdict(own: &Identity, view: &ShardView) -> NodeVerdict {
     }
 }
 
-/// What `own` says of the node of this card.
+/// What `own` says of the node of this card. `rows`: name, value and whether it is well, of each signal; that of the
+/// name `decision` is the decision, and without one nothing speaks for the node.
 #[must_use]
-pub fn verdict(own: &Identity, card: &Card, decision: &str, signals: Vec<NodeSignal>) -> NodeVerdict {
+pub fn verdict(
+    own: &Identity,
+    card: &Card,
+    rows: impl IntoIterator<Item = (&'static str, String, bool)>,
+    membership: Vec<NodeSignal>,
+) -> NodeVerdict {
+    let (mut decision, mut signals) = ("evict".to_owned(), Vec::new());
+    for (name, value, ok) in rows {
+        match name {
+            "decision" => decision = value,
+            name => signals.push(signal(name, ok, value)),
+        }
+    }
+    signals.extend(membership);
     NodeVerdict {
         observer: own.name.clone(),
         node: card.node.to_bytes(),
         role: card.role as u8,
         datacenter: card.datacenter.clone(),
-        decision: decision.to_owned(),
+        decision,
         signals,
     }
 }

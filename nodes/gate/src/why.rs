@@ -2,7 +2,7 @@
 
 use hyperscale_codec::messages::NodeVerdict;
 use hyperscale_core::Instant;
-use hyperscale_fleet::{Card, own_verdict, signal, verdict};
+use hyperscale_fleet::{Card, own_verdict, verdict};
 
 use crate::core::GateCore;
 
@@ -18,13 +18,9 @@ impl GateCore {
             verdicts.push(own_verdict(&self.config.identity, &self.view(now)));
         }
         for card in cards {
-            let rows = self.explain(card.node, now);
-            let decision = rows.iter().find(|row| row.name == "decision").map(|row| row.value.clone());
-            let rows = rows.into_iter().filter(|row| row.name != "decision");
-            let mut signals: Vec<_> = rows.map(|row| signal(row.name, row.ok, row.value)).collect();
-            signals.extend(self.membership.signals(card.node, now));
-            let decision = decision.unwrap_or_else(|| "evict".to_owned());
-            verdicts.push(verdict(&self.config.identity, &card, &decision, signals));
+            let rows = self.explain(card.node, now).into_iter().map(|row| (row.name, row.value, row.ok));
+            let membership = self.membership.signals(card.node, now);
+            verdicts.push(verdict(&self.config.identity, &card, rows, membership));
         }
         verdicts
     }

@@ -111,8 +111,7 @@ pub struct ManagerCore {
     /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
     pub(crate) overload: u8,
     pub(crate) draining: bool,
-    /// Goodbye is being said to the members; and was.
-    leaving: bool,
+    /// All is done, and goodbye said to the members.
     drained: bool,
     /// A gate or manager took this one on.
     pub(crate) joined: bool,
@@ -145,7 +144,6 @@ impl ManagerCore {
             now: Instant::ZERO,
             overload: 0,
             draining: false,
-            leaving: false,
             drained: false,
             joined: false,
             dispatches: Dispatches::default(),
@@ -179,11 +177,7 @@ impl ManagerCore {
         if !self.draining || self.drained || self.live_jobs() > 0 {
             return;
         }
-        if !self.leaving {
-            self.leaving = true;
-            self.membership.leave(self.now, &self.links, effects);
-        }
-        if self.membership.left() {
+        if self.membership.say_goodbye(self.now, &self.links, effects) {
             self.drained = true;
             effects.command(Command::Drained);
         }

@@ -3,7 +3,7 @@
 use hyperscale_codec::messages::{ArchivedNodeWhyRequest, NodeVerdict, NodeWhyResponse};
 use hyperscale_codec::{Head, RawFrame, Role};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_fleet::{Card, own_verdict, signal, verdict};
+use hyperscale_fleet::{Card, own_verdict, verdict};
 
 use crate::core::{ManagerCore, ManagerEffects};
 
@@ -33,18 +33,15 @@ impl ManagerCore {
             verdicts.push(own_verdict(&self.config.identity, &self.view(now)));
         }
         for card in workers {
-            let rows = self.explain(card.node, now);
-            let decision = rows.iter().find(|row| row.name == "decision").map(|row| row.value.clone());
-            let rows = rows.into_iter().filter(|row| row.name != "decision");
-            let mut signals: Vec<_> = rows.map(|row| signal(row.name, row.ok, row.value)).collect();
-            signals.extend(self.membership.signals(card.node, now));
-            let decision = decision.unwrap_or_else(|| "evict".to_owned());
-            verdicts.push(verdict(&self.config.identity, &card, &decision, signals));
+            let rows = self.explain(card.node, now).into_iter().map(|row| (row.name, row.value, row.ok));
+            let membership = self.membership.signals(card.node, now);
+            verdicts.push(verdict(&self.config.identity, &card, rows, membership));
         }
         // A manager gives other managers no work; it only sees whether they are there.
         for card in managers {
             let signals = self.membership.signals(card.node, now);
-            verdicts.push(verdict(&self.config.identity, &card, "peer", signals));
+            let rows = [("decision", "peer".to_owned(), true)];
+            verdicts.push(verdict(&self.config.identity, &card, rows, signals));
         }
         verdicts
     }

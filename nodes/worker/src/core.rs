@@ -78,8 +78,7 @@ pub struct WorkerCore {
     /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
     pub(crate) overload: u8,
     pub(crate) draining: bool,
-    /// Goodbye is being said to the members; and was.
-    pub(crate) leaving: bool,
+    /// All is done, and goodbye said to the members.
     pub(crate) drained: bool,
     /// A manager took this one on.
     pub(crate) joined: bool,
@@ -101,7 +100,6 @@ impl WorkerCore {
             now: Instant::ZERO,
             overload: 0,
             draining: false,
-            leaving: false,
             drained: false,
             joined: false,
             standings: BTreeMap::new(),

@@ -182,11 +182,7 @@ impl WorkerCore {
         if !self.draining || self.drained || self.live_shares() > 0 {
             return;
         }
-        if !self.leaving {
-            self.leaving = true;
-            self.membership.leave(self.now, &self.links, effects);
-        }
-        if self.membership.left() {
+        if self.membership.say_goodbye(self.now, &self.links, effects) {
             self.drained = true;
             effects.command(Command::Drained);
         }
