@@ -8,7 +8,6 @@ use rkyv::rancor::Failure;
 
 use crate::ext::{ExtensionError, Extensions};
 use crate::frame_reader::{check_lengths, check_major};
-use crate::header::HOPS_MAX;
 use crate::root::root;
 use crate::{
     AdmitError, DecodeError, Flags, FrameError, HEADER_LEN, Header, JobId, Kind, Limits, Message, Role,
@@ -88,26 +87,12 @@ impl<'a> RawFrame<'a> {
         usize::try_from(self.header.core_len).unwrap_or(usize::MAX)
     }
 
-    /// Whether a peer of this role may send it to us: flags and hops, kind, sender (check 6). The frame is skipped
-    /// otherwise and the connection goes on. `None` is a kind of a newer minor about a job: whoever owns the job may
-    /// know it, so it is for the receiver to pass on, or to refuse.
+    /// Whether a peer of this role may send it to us ([`Header::admit`]).
     ///
     /// # Errors
     /// [`AdmitError`], whose code is the answer if the frame wants one.
     pub fn admit(&self, sender: Role) -> Result<Option<Kind>, AdmitError> {
-        let Header { flags, kind, .. } = self.header;
-        if flags.has_unknown_critical() {
-            return Err(AdmitError::Flags { kind, flags: flags.0 });
-        }
-        if flags.hops() >= HOPS_MAX {
-            return Err(AdmitError::Hops { kind });
-        }
-        match self.kind() {
-            Some(kind) if kind.senders().contains(sender) => Ok(Some(kind)),
-            Some(kind) => Err(AdmitError::Sender { kind, sender }),
-            None if flags.contains(Flags::ROUTE_JOB) => Ok(None),
-            None => Err(AdmitError::Kind { kind }),
-        }
+        self.header.admit(sender)
     }
 
     /// The extensions we know.

@@ -3,7 +3,7 @@
 //! With the job id (`route`) and the wanted shard in it, a node finds owner and limits without the body, and a
 //! forwarder re-seals 44 bytes.
 
-use crate::{FrameError, ShardId};
+use crate::{AdmitError, FrameError, Kind, Role, ShardId};
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 48;
@@ -158,6 +158,28 @@ impl Header {
             route: u128::from_le_bytes(field(bytes, 24)),
             body_crc: u32::from_le_bytes(field(bytes, 40)),
         })
+    }
+
+    /// Whether a peer of this role may send a frame with this header to us: flags and hops, kind, sender (check 6). The
+    /// frame is skipped otherwise and the connection goes on. `None` is a kind of a newer minor about a job: whoever
+    /// owns the job may know it, so it is for the receiver to pass on, or to refuse.
+    ///
+    /// # Errors
+    /// [`AdmitError`], whose code is the answer if the frame wants one.
+    pub fn admit(&self, sender: Role) -> Result<Option<Kind>, AdmitError> {
+        let Self { flags, kind, .. } = *self;
+        if flags.has_unknown_critical() {
+            return Err(AdmitError::Flags { kind, flags: flags.0 });
+        }
+        if flags.hops() >= HOPS_MAX {
+            return Err(AdmitError::Hops { kind });
+        }
+        match Kind::from_wire(kind) {
+            Some(kind) if kind.senders().contains(sender) => Ok(Some(kind)),
+            Some(kind) => Err(AdmitError::Sender { kind, sender }),
+            None if flags.contains(Flags::ROUTE_JOB) => Ok(None),
+            None => Err(AdmitError::Kind { kind }),
+        }
     }
 
     /// For the next node: another shard, correlation and one hop more. The body and its checksum stay the first

@@ -206,6 +206,13 @@ macro_rules! kinds {
                 match self { $(Self::$name => stringify!($name)),+ }
             }
 
+            /// Its place in [`Kind::ALL`], for tables by kind.
+            #[must_use]
+            pub const fn index(self) -> usize {
+                enum Place { $($name),+ }
+                match self { $(Self::$name => Place::$name as usize),+ }
+            }
+
             /// How much it matters. Equal to the number's two top bits, which the build checks.
             #[must_use]
             pub const fn priority(self) -> Priority {
@@ -251,6 +258,67 @@ macro_rules! kinds {
     };
 }
 
+impl Kind {
+    /// Whether it is the answer to a request of the receiver's own. Such a frame costs its receiver nothing new, and
+    /// what waits for it would wait in vain: it is never shed.
+    #[must_use]
+    pub const fn is_reply(self) -> bool {
+        match self {
+            Self::JobCancelResponse
+            | Self::WorkflowCancelResponse
+            | Self::WorkflowFinalResultAck
+            | Self::DcFinalResultAck
+            | Self::JobFinalResultAck
+            | Self::StatsFinalAck
+            | Self::ErrorReply
+            | Self::RateLimitResponse
+            | Self::HealthcheckExtensionResponse
+            | Self::JobAck
+            | Self::JobDispatchAck
+            | Self::WorkflowDispatchAck
+            | Self::WorkflowStatus
+            | Self::ShareRevisionAck
+            | Self::RegistrationResponse
+            | Self::ManagerPeerRegistrationResponse
+            | Self::GatePeerRegistrationResponse
+            | Self::JobProgressAck
+            | Self::JobStatusResponse
+            | Self::RegisterCallbackResponse
+            | Self::NodesResponse
+            | Self::NodeWhyResponse
+            | Self::StatsAck => true,
+            Self::Goodbye
+            | Self::WorkerHeartbeat
+            | Self::ManagerHeartbeat
+            | Self::GateHeartbeat
+            | Self::PushPull
+            | Self::JobCancelRequest
+            | Self::WorkflowCancelRequest
+            | Self::WorkflowFinalResult
+            | Self::DcFinalResult
+            | Self::JobFinalResult
+            | Self::StatsFinal
+            | Self::HealthcheckExtensionRequest
+            | Self::JobSubmit
+            | Self::JobDispatch
+            | Self::WorkflowDispatch
+            | Self::WorkflowStart
+            | Self::ShareRevision
+            | Self::WorkerRegistration
+            | Self::ManagerPeerRegistration
+            | Self::GatePeerRegistration
+            | Self::JobProgress
+            | Self::JobStatusPush
+            | Self::JobStatusRequest
+            | Self::RegisterCallback
+            | Self::NodesRequest
+            | Self::NodeWhyRequest
+            | Self::StatsUpdate
+            | Self::StatsSnapshot => false,
+        }
+    }
+}
+
 kinds! {
     // name                 number  class     senders               most bytes  released root sizes, + what they appended
     // `next`: what a build with the feature `next-minor` appends.
@@ -272,6 +340,7 @@ kinds! {
     StatsFinal            = 0x0026, Critical, MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
     StatsFinalAck         = 0x0027, Critical, MANAGER | GATE,         256 * KIB, [40];
     ErrorReply            = 0x0030, Critical, ANY,                    16 * KIB, [46];
+    RateLimitResponse     = 0x0031, Critical, ANY,                    4 * KIB,  [13];
     HealthcheckExtensionRequest = 0x0040, Critical, WORKER,           4 * KIB,  [38];
     HealthcheckExtensionResponse = 0x0041, Critical, MANAGER,         4 * KIB,  [29];
 
@@ -316,6 +385,7 @@ mod tests {
     fn every_number_means_one_kind_and_comes_back() {
         let mut numbers: Vec<u16> = Kind::ALL.iter().map(|kind| kind.to_wire()).collect();
         assert!(Kind::ALL.iter().all(|&kind| Kind::from_wire(kind.to_wire()) == Some(kind)));
+        assert!(Kind::ALL.iter().enumerate().all(|(at, kind)| kind.index() == at));
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), Kind::ALL.len());

@@ -240,3 +240,17 @@ pub struct ErrorReply {
     /// The highest token seen, for `stale_token`.
     pub seen: u64,
 }
+
+/// The answer to a request beyond its caller's rate, for peers with the feature `rate_limiting`; others get an
+/// [`ErrorReply`] with the same time to wait. Critical.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct RateLimitResponse {
+    /// Which rate: a number of the table of operations (`hyperscale_reliability::Operation`).
+    pub operation: u8,
+    /// When a token will be there; longer than any client lives when never.
+    pub retry_after_ms: u32,
+    /// Requests at once at most.
+    pub limit: u32,
+    /// Requests that would be taken now.
+    pub remaining: u32,
+}

@@ -88,6 +88,7 @@ layout! {
     HealthcheckExtensionRequest { worker_id, reason, current_progress, estimated_completion_ms, active_workflow_count, completed_items }
     HealthcheckExtensionResponse { granted, extension_ms, new_deadline_ms, remaining_extensions, denial_reason, warning }
     ErrorReply { code, message, retry_after_ms, holder, holder_addr, seen }
+    RateLimitResponse { operation, retry_after_ms, limit, remaining }
     JobSubmit { plan, plan_sha256, idempotency, follow, histograms }
     JobAck { job, fence_token, owner, owner_addr, state, following }
     JobDispatch { job, fence_token, attempt, datacenter, plan, plan_sha256, unit_from, unit_count, units, #[cfg(feature = "next-minor")] weight }

@@ -134,6 +134,7 @@ fn each_critical(visitor: &mut impl Visitor) {
         holder_addr: "10.0.0.2:7001".into(),
         seen: 41,
     });
+    visitor.visit(&RateLimitResponse { operation: 2, retry_after_ms: 150, limit: 100, remaining: 0 });
     visitor.visit(&HealthcheckExtensionRequest {
         worker_id: NODE,
         reason: 1,

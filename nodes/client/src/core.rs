@@ -269,6 +269,7 @@ impl ClientCore {
             | Kind::JobFinalResultAck
             | Kind::StatsFinal
             | Kind::StatsFinalAck
+            | Kind::RateLimitResponse
             | Kind::HealthcheckExtensionRequest
             | Kind::HealthcheckExtensionResponse
             | Kind::JobSubmit

@@ -293,6 +293,7 @@ impl GateCore {
             | Kind::JobFinalResult
             | Kind::StatsFinalAck
             | Kind::JobAck
+            | Kind::RateLimitResponse
             | Kind::JobDispatch
             | Kind::WorkflowDispatch
             | Kind::WorkflowDispatchAck

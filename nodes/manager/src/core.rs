@@ -290,6 +290,7 @@ impl ManagerCore {
             Kind::StatsAck | Kind::JobProgressAck | Kind::WorkflowStatus => {}
             Kind::JobSubmit
             | Kind::JobAck
+            | Kind::RateLimitResponse
             | Kind::JobDispatchAck
             | Kind::WorkflowDispatch
             | Kind::WorkflowStart

@@ -189,6 +189,7 @@ impl WorkerCore {
             | Kind::StatsFinal
             | Kind::JobSubmit
             | Kind::JobAck
+            | Kind::RateLimitResponse
             | Kind::JobDispatch
             | Kind::JobDispatchAck
             | Kind::WorkflowDispatchAck

@@ -1,0 +1,144 @@
+//! The decision on an incoming frame, by its header alone: before its body is waited for, checked or read.
+
+use std::time::Duration;
+
+use hyperscale_codec::{Features, Flags, Header, Hello, Kind, Priority, Role};
+use hyperscale_core::Instant;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use crate::answer::{Answer, ShedAnswer};
+use crate::load_shedding::{LoadShedder, classify_request};
+use crate::{LoadGauge, OverloadState};
+
+/// What becomes of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The core gets it.
+    Take,
+    /// Its body is skipped unread; who waits is answered so.
+    Refuse(Option<Answer>),
+}
+
+/// Who sends on one link, as far as its rate goes. Made when the link comes up ([`Intake::caller`]).
+#[derive(Debug)]
+pub struct Caller {
+    role: Role,
+    /// It knows the message for refusals over a rate.
+    own_message: bool,
+}
+
+/// What a node took and refused, by kind; a kind of a newer minor counts under its class.
+#[derive(Debug, Clone)]
+pub struct IntakeCounts {
+    kinds: Vec<KindCount>,
+    unknown: [KindCount; 4],
+}
+
+/// One kind's counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KindCount {
+    /// Frames that came and that their sender's role may send.
+    pub came: u64,
+    /// Of these, shed in each state.
+    pub shed: [u64; 4],
+}
+
+impl Default for IntakeCounts {
+    fn default() -> Self {
+        Self { kinds: vec![KindCount::default(); Kind::ALL.len()], unknown: [KindCount::default(); 4] }
+    }
+}
+
+impl IntakeCounts {
+    fn of(&mut self, kind: u16) -> Option<&mut KindCount> {
+        match Kind::from_wire(kind) {
+            Some(kind) => self.kinds.get_mut(kind.index()),
+            None => self.unknown.get_mut(usize::from(classify_request(kind) as u8)),
+        }
+    }
+
+    /// Name, class and counts of each kind that came at all.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, Priority, KindCount)> + '_ {
+        let known =
+            Kind::ALL.iter().zip(&self.kinds).map(|(kind, count)| (kind.name(), kind.priority(), *count));
+        let classes = [Priority::Critical, Priority::High, Priority::Normal, Priority::Low];
+        let unknown = classes.into_iter().zip(&self.unknown).map(|(class, count)| ("unknown", class, *count));
+        known.chain(unknown).filter(|(_, _, count)| count.came > 0)
+    }
+
+    /// All that was shed of a class.
+    #[must_use]
+    pub fn shed(&self, class: Priority) -> u64 {
+        let rows = self.rows().filter(|(_, of, _)| *of == class);
+        rows.flat_map(|(_, _, count)| count.shed).fold(0, u64::saturating_add)
+    }
+}
+
+/// What stands between one shard's links and its core.
+#[derive(Debug)]
+pub struct Intake {
+    gauge: LoadGauge,
+    sheds: bool,
+    counts: IntakeCounts,
+    rng: SmallRng,
+}
+
+impl Intake {
+    /// In front of a node of this role, whose load `gauge` tells. Gates and managers shed; a worker's load is its work.
+    #[must_use]
+    pub fn new(role: Role, gauge: LoadGauge, seed: u64) -> Self {
+        let sheds = matches!(role, Role::Gate | Role::Manager);
+        Self { gauge, sheds, counts: IntakeCounts::default(), rng: SmallRng::seed_from_u64(seed) }
+    }
+
+    /// Who is at the other end of a link that came up; `both`: the features of both ends.
+    #[must_use]
+    pub fn caller(&mut self, _now: Instant, hello: &Hello, both: Features) -> Caller {
+        Caller { role: hello.role, own_message: both.contains(Features::RATE_LIMITING) }
+    }
+
+    /// Whether a frame with this header, which its sender's role may send, is taken.
+    pub fn admit(&mut self, _now: Instant, header: &Header, caller: &mut Caller) -> Admission {
+        let _ = (caller.role, caller.own_message);
+        if let Some(count) = self.counts.of(header.kind) {
+            count.came = count.came.saturating_add(1);
+        }
+        let state = self.gauge.state();
+        let class = classify_request(header.kind);
+        if !self.sheds
+            || !LoadShedder.should_shed(class, state)
+            || Kind::from_wire(header.kind).is_some_and(Kind::is_reply)
+        {
+            return Admission::Take;
+        }
+        let shed =
+            self.counts.of(header.kind).and_then(|count| count.shed.get_mut(usize::from(state.to_wire())));
+        if let Some(shed) = shed {
+            *shed = shed.saturating_add(1);
+        }
+        if !header.flags.contains(Flags::WANTS_REPLY) {
+            return Admission::Refuse(None);
+        }
+        let retry_after_ms = self.retry_after_ms(state);
+        Admission::Refuse(Some(Answer::Shed(ShedAnswer { state, retry_after_ms })))
+    }
+
+    /// What was taken and refused so far.
+    #[must_use]
+    pub const fn counts(&self) -> &IntakeCounts {
+        &self.counts
+    }
+
+    /// When a shed request may come back: the longer the worse, spread by a fifth either way so that those who were
+    /// refused together do not return together.
+    fn retry_after_ms(&mut self, state: OverloadState) -> u32 {
+        let base = match state {
+            OverloadState::Healthy | OverloadState::Busy => Duration::from_millis(250),
+            OverloadState::Stressed => Duration::from_secs(1),
+            OverloadState::Overloaded => Duration::from_secs(3),
+        };
+        let spread = base.mul_f64(self.rng.random_range(0.8..1.2));
+        u32::try_from(spread.as_millis()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,17 @@
+//! How a node stays up under more than it can take, and says so. Pure: time and randomness come in.
+//!
+//! [`Intake`] stands in front of a node's core and decides by a frame's header alone: within its caller's rate, and
+//! important enough for how loaded the node is ([`OverloadState`]).
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+mod answer;
+mod intake;
+mod load_shedding;
+mod overload;
+
+pub use answer::{Answer, ShedAnswer};
+pub use hyperscale_codec::Priority as RequestPriority;
+pub use intake::{Admission, Caller, Intake, IntakeCounts};
+pub use load_shedding::{LoadShedder, classify_request};
+pub use overload::{LoadGauge, OverloadState};

@@ -1,0 +1,46 @@
+//! Which requests a node refuses at which load: the least important first, never a critical one.
+
+use hyperscale_codec::Priority;
+
+use crate::OverloadState;
+
+/// The class of a frame by its header's kind. A kind of this build has its class in the codec's table, which the build
+/// compares with the number's two top bits; a kind of a newer minor is classed by those bits.
+#[must_use]
+pub const fn classify_request(kind: u16) -> Priority {
+    Priority::of_number(kind)
+}
+
+/// Decides what is shed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadShedder;
+
+impl LoadShedder {
+    /// Whether a request of this class is refused in this state: none when healthy, low when busy, normal and low when
+    /// stressed, all but critical when overloaded.
+    #[must_use]
+    pub const fn should_shed(self, priority: Priority, state: OverloadState) -> bool {
+        let from = match state {
+            OverloadState::Healthy => 4,
+            OverloadState::Busy => Priority::Low as u8,
+            OverloadState::Stressed => Priority::Normal as u8,
+            OverloadState::Overloaded => Priority::High as u8,
+        };
+        priority as u8 >= from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Priority::{Critical, High, Low, Normal};
+
+    #[test]
+    fn each_state_refuses_its_classes() {
+        let taken = |state| [Critical, High, Normal, Low].map(|class| !LoadShedder.should_shed(class, state));
+        assert_eq!(taken(OverloadState::Healthy), [true, true, true, true]);
+        assert_eq!(taken(OverloadState::Busy), [true, true, true, false]);
+        assert_eq!(taken(OverloadState::Stressed), [true, true, false, false]);
+        assert_eq!(taken(OverloadState::Overloaded), [true, false, false, false]);
+    }
+}

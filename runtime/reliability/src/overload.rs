@@ -1,0 +1,69 @@
+//! How loaded a node is: one word, shared by all that follows from it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How loaded a node is; worse is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(u8)]
+pub enum OverloadState {
+    /// All is taken.
+    #[default]
+    Healthy = 0,
+    /// What can wait longest is refused.
+    Busy = 1,
+    /// Nothing but orders, and what must never be refused, is taken.
+    Stressed = 2,
+    /// Only what must never be refused is taken.
+    Overloaded = 3,
+}
+
+impl OverloadState {
+    /// Every state, from the best.
+    pub const ALL: [Self; 4] = [Self::Healthy, Self::Busy, Self::Stressed, Self::Overloaded];
+
+    /// Reads the number that travels; an unknown one is read as stressed, the careful value.
+    #[must_use]
+    pub const fn from_wire(number: u8) -> Self {
+        match number {
+            0 => Self::Healthy,
+            1 => Self::Busy,
+            3 => Self::Overloaded,
+            _ => Self::Stressed,
+        }
+    }
+
+    /// The number that travels.
+    #[must_use]
+    pub const fn to_wire(self) -> u8 {
+        self as u8
+    }
+
+    /// The word people and metrics read.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Busy => "busy",
+            Self::Stressed => "stressed",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+/// A node's state, written by its detector and read on each of its shards. Cloned, it is the same one.
+#[derive(Debug, Clone, Default)]
+pub struct LoadGauge(Arc<AtomicU8>);
+
+impl LoadGauge {
+    /// The state now.
+    #[must_use]
+    pub fn state(&self) -> OverloadState {
+        OverloadState::from_wire(self.0.load(Ordering::Relaxed))
+    }
+
+    /// From now on it is this.
+    pub fn set(&self, state: OverloadState) {
+        self.0.store(state.to_wire(), Ordering::Relaxed);
+    }
+}
