@@ -9,9 +9,11 @@ mod answer;
 mod intake;
 mod load_shedding;
 mod overload;
+mod rate_limiting;
 
 pub use answer::{Answer, ShedAnswer};
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
 pub use overload::{LoadGauge, OverloadState};
+pub use rate_limiting::Operation;
