@@ -170,7 +170,7 @@ impl<C: Core> Node<C> {
     /// Who is at the other end of a link that came up.
     pub(super) fn caller(&mut self, now: Instant, own: &NodeConfig, peer: &Peer) -> Caller {
         let both = own.features.common(peer.hello.features);
-        self.intake.caller(now, &peer.hello, both)
+        self.intake.caller(now, peer.addr, &peer.hello, both)
     }
 
     /// Whether a frame with this header is wanted: its sender may send it, and this node takes it now. The rest of it
