@@ -7,13 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyperscale_codec::{FrameError, FrameReader, Header, Limits, Next, RawFrame};
 use hyperscale_core::{Instant, LinkDown};
 
 use super::SendQueue;
+use super::woken::Woken;
 use crate::tcp::Stream;
 use crate::{Cause, Shard, clock};
 
@@ -35,6 +36,16 @@ pub(crate) enum Incoming<'a> {
     Frame(RawFrame<'a>),
     /// A frame too long for its kind, which is skipped.
     Oversized(Header, FrameError),
+    /// What was read at once is handled, and took so long since it was due, its wait for this shard included.
+    Handled(Duration),
+}
+
+/// What one turn of a link came to.
+struct Batch {
+    /// There may be more in the buffer.
+    more: bool,
+    /// A frame was given to the core.
+    taken: bool,
 }
 
 /// One link's connection.
@@ -48,6 +59,9 @@ pub(crate) struct Wire {
     begun: Cell<Option<(Instant, usize)>>,
     /// A write was begun: if its wait is dropped, what follows would be out of step.
     writing: Cell<bool>,
+    woken: Woken,
+    /// The last read filled the buffer: what the next one finds may have been there already.
+    full: Cell<bool>,
     /// Frames refused since one was taken.
     refused: Cell<u32>,
     /// It rests when all it sends is refused; a peer whose heartbeats come on the same link must not.
@@ -57,6 +71,8 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(stream: Stream, queue_max: usize, may_rest: bool) -> Rc<Self> {
         Rc::new(Self {
+            woken: Woken::default(),
+            full: Cell::new(false),
             refused: Cell::new(0),
             may_rest,
             stream,
@@ -97,6 +113,7 @@ impl Wire {
         mut sink: impl FnMut(Instant, Incoming<'_>) -> bool,
     ) -> Result<LinkDown, FrameError> {
         loop {
+            let behind = self.full.get().then(|| self.last_read.get());
             match self.fill().await {
                 Ok(0) if self.reader.borrow().is_mid_frame() => {
                     shard.causes().count(Cause::FrameCut);
@@ -109,16 +126,24 @@ impl Wire {
                     return Ok(LinkDown::Io(format!("reading from {}: {error}", self.stream.peer())));
                 }
             }
+            let mut now = clock::now();
+            // Since when it waited for this shard, as far as can be known.
+            let due = self.woken.at().or(behind).unwrap_or(now);
             loop {
-                let now = clock::now();
                 self.last_read.set(now);
-                if !self.batch(now, limits, &mut sink)? {
+                let batch = self.batch(now, limits, &mut sink)?;
+                if batch.taken {
+                    let done = clock::now();
+                    sink(done, Incoming::Handled(done.since(due)));
+                }
+                if !batch.more {
                     self.pause(now);
                     self.rest(shard).await;
                     break;
                 }
                 shard.yield_if_needed().await;
                 self.rest(shard).await;
+                now = clock::now();
             }
         }
     }
@@ -145,35 +170,42 @@ impl Wire {
 
     /// One read into the receive buffer.
     async fn fill(&self) -> io::Result<usize> {
+        self.woken.begin();
         poll_fn(|cx| {
             let mut reader = self.reader.borrow_mut();
-            let n = ready!(self.stream.poll_read(cx, reader.space()))?;
+            let mut woken = Context::from_waker(self.woken.instead_of(cx.waker()));
+            let space = reader.space();
+            let room = space.len();
+            let n = ready!(self.stream.poll_read(&mut woken, space))?;
             reader.filled(n);
+            self.full.set(n == room);
             Poll::Ready(Ok(n))
         })
         .await
     }
 
-    /// Hands out at most [`BATCH`] frames; whether there may be more.
+    /// Hands out at most [`BATCH`] frames.
     fn batch(
         &self,
         now: Instant,
         limits: &Limits,
         sink: &mut impl FnMut(Instant, Incoming<'_>) -> bool,
-    ) -> Result<bool, FrameError> {
+    ) -> Result<Batch, FrameError> {
+        let mut taken = false;
         let mut reader = self.reader.borrow_mut();
         for _ in 0..BATCH {
             match reader.next_judged(limits, |header| sink(now, Incoming::Header(header))) {
                 Ok(Next::Frame(frame)) => {
                     self.begun.set(None);
                     self.refused.set(0);
+                    taken = true;
                     sink(now, Incoming::Frame(frame));
                 }
                 Ok(Next::Refused) => {
                     self.begun.set(None);
                     self.refused.set(self.refused.get().saturating_add(1));
                 }
-                Ok(Next::Nothing) => return Ok(false),
+                Ok(Next::Nothing) => return Ok(Batch { more: false, taken }),
                 Err(error) => match error {
                     FrameError::TooLongForKind { header, .. } => {
                         self.begun.set(None);
@@ -189,7 +221,7 @@ impl Wire {
                 },
             }
         }
-        Ok(true)
+        Ok(Batch { more: true, taken })
     }
 
     /// Lets a link wait that had nothing taken for long.
