@@ -9,9 +9,14 @@ mod answer;
 mod intake;
 mod load_shedding;
 mod overload;
+mod retry;
 
 pub use answer::{Answer, ShedAnswer};
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
 pub use overload::{LoadGauge, OverloadState};
+pub use retry::{
+    CallError, CircuitBreaker, Deadline, GiveUp, JitterStrategy, Retry, RetryBudget, RetryConfig,
+    RetryExecutor, Step, retryable,
+};
