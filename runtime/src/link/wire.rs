@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use hyperscale_codec::{FrameError, FrameReader, Header, Limits, RawFrame};
+use hyperscale_codec::{FrameError, FrameReader, Header, Limits, Next, RawFrame};
 use hyperscale_core::{Instant, LinkDown};
 
 use super::SendQueue;
@@ -19,12 +19,18 @@ use crate::{Cause, Shard, clock};
 
 /// Frames handled between two looks at whether other tasks are due, and for one read of the clock.
 const BATCH: usize = 64;
+/// Frames of one link refused in a row, after which it is not read for [`REST`], if it is one that may wait.
+const REFUSED_MAX: u32 = 64;
+/// Who asks on and on for what is refused gets so little of the shard.
+const REST: Duration = Duration::from_millis(5);
 /// So much of a frame must come within its timeout, or all of it: a long frame on a slow line is no attack.
 const STRIDE: usize = 64 << 10;
 
 /// What a link reads.
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {
+    /// The header of a frame whose body may not be there yet.
+    Header(&'a Header),
     /// A frame in the receive buffer.
     Frame(RawFrame<'a>),
     /// A frame too long for its kind, which is skipped.
@@ -42,11 +48,17 @@ pub(crate) struct Wire {
     begun: Cell<Option<(Instant, usize)>>,
     /// A write was begun: if its wait is dropped, what follows would be out of step.
     writing: Cell<bool>,
+    /// Frames refused since one was taken.
+    refused: Cell<u32>,
+    /// It rests when all it sends is refused; a peer whose heartbeats come on the same link must not.
+    may_rest: bool,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream, queue_max: usize) -> Rc<Self> {
+    pub(crate) fn new(stream: Stream, queue_max: usize, may_rest: bool) -> Rc<Self> {
         Rc::new(Self {
+            refused: Cell::new(0),
+            may_rest,
             stream,
             queue: SendQueue::new(queue_max),
             reader: RefCell::default(),
@@ -57,7 +69,7 @@ impl Wire {
     }
 
     /// Carries both directions until one ends, or until `flush` after the queue was closed. `sink` takes what is
-    /// read, in order.
+    /// read, in order; its answer to a header says whether the rest of that frame is wanted.
     ///
     /// # Errors
     /// What the peer sent that voids the connection.
@@ -66,7 +78,7 @@ impl Wire {
         shard: &Shard,
         limits: &Limits,
         flush: Duration,
-        sink: impl FnMut(Instant, Incoming<'_>),
+        sink: impl FnMut(Instant, Incoming<'_>) -> bool,
     ) -> Result<LinkDown, FrameError> {
         let cut_off = async {
             self.queue.closing().await;
@@ -82,7 +94,7 @@ impl Wire {
         &self,
         shard: &Shard,
         limits: &Limits,
-        mut sink: impl FnMut(Instant, Incoming<'_>),
+        mut sink: impl FnMut(Instant, Incoming<'_>) -> bool,
     ) -> Result<LinkDown, FrameError> {
         loop {
             match self.fill().await {
@@ -102,9 +114,11 @@ impl Wire {
                 self.last_read.set(now);
                 if !self.batch(now, limits, &mut sink)? {
                     self.pause(now);
+                    self.rest(shard).await;
                     break;
                 }
                 shard.yield_if_needed().await;
+                self.rest(shard).await;
             }
         }
     }
@@ -145,20 +159,25 @@ impl Wire {
         &self,
         now: Instant,
         limits: &Limits,
-        sink: &mut impl FnMut(Instant, Incoming<'_>),
+        sink: &mut impl FnMut(Instant, Incoming<'_>) -> bool,
     ) -> Result<bool, FrameError> {
         let mut reader = self.reader.borrow_mut();
         for _ in 0..BATCH {
-            match reader.next(limits) {
-                Ok(Some(frame)) => {
+            match reader.next_judged(limits, |header| sink(now, Incoming::Header(header))) {
+                Ok(Next::Frame(frame)) => {
                     self.begun.set(None);
+                    self.refused.set(0);
                     sink(now, Incoming::Frame(frame));
                 }
-                Ok(None) => return Ok(false),
+                Ok(Next::Refused) => {
+                    self.begun.set(None);
+                    self.refused.set(self.refused.get().saturating_add(1));
+                }
+                Ok(Next::Nothing) => return Ok(false),
                 Err(error) => match error {
                     FrameError::TooLongForKind { header, .. } => {
                         self.begun.set(None);
-                        sink(now, Incoming::Oversized(header, error))
+                        sink(now, Incoming::Oversized(header, error));
                     }
                     FrameError::Magic(_)
                     | FrameError::HeaderChecksum { .. }
@@ -171,6 +190,14 @@ impl Wire {
             }
         }
         Ok(true)
+    }
+
+    /// Lets a link wait that had nothing taken for long.
+    async fn rest(&self, shard: &Shard) {
+        if self.may_rest && self.refused.get() >= REFUSED_MAX {
+            self.refused.set(0);
+            shard.sleep(REST).await;
+        }
     }
 
     /// Writes what is queued until the queue is closed and empty.
