@@ -22,5 +22,5 @@ pub use identity::Identity;
 pub use link::PeerLink;
 pub use membership::{Change, GroupKind, Membership, MembershipConfig, follow_member, node_state};
 pub use pulse::{BEAT, Pulse, beat_ms};
-pub use row::{load_reason, node_row, progress, verdict_row};
+pub use row::{job_row, load_reason, node_row, progress, verdict_row};
 pub use verdict::{own_verdict, signal, verdict};

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     DcFinalResult, ErrorReply, GateHeartbeat, GatePeerRegistration, GatePeerRegistrationResponse, Goodbye,
-    JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobProgress, JobStatusRequest, JobSubmit,
-    ManagerHeartbeat, ManagerPeerRegistration, NodeWhyRequest, NodeWhyResponse, NodesRequest, NodesResponse,
-    PushPull, RegisterCallback, StatsAck, StatsFinal, StatsSnapshot, StatsUpdate,
+    JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobListRequest, JobListResponse, JobProgress,
+    JobStatusRequest, JobSubmit, ManagerHeartbeat, ManagerPeerRegistration, NodeWhyRequest, NodeWhyResponse,
+    NodesRequest, NodesResponse, PushPull, RegisterCallback, StatsAck, StatsFinal, StatsSnapshot,
+    StatsUpdate,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
@@ -22,6 +23,7 @@ use hyperscale_ledger::{Committed, GateEntry};
 use crate::dispatch::DISPATCH;
 use crate::forward::Forwards;
 use crate::job::GateJob;
+use crate::job_list::JobLists;
 use crate::peers::{GatePeer, Manager};
 use crate::roster::Rosters;
 
@@ -96,6 +98,7 @@ pub struct GateCore {
     pub(crate) gates_health: NodeHealthTracker<GateHealthState>,
     pub(crate) forwards: Forwards,
     pub(crate) rosters: Rosters,
+    pub(crate) job_lists: JobLists,
     pub(crate) membership: Membership,
     /// Gates and managers that are not linked any more.
     pub(crate) departed: Departed,
@@ -132,6 +135,7 @@ impl GateCore {
             gates_health: NodeHealthTracker::default(),
             forwards: Forwards::default(),
             rosters: Rosters::default(),
+            job_lists: JobLists::default(),
             membership: Membership::new(
                 &crate::membership::member(&config),
                 config.membership.clone(),
@@ -233,6 +237,13 @@ impl GateCore {
                 let number = frame.header.correlation;
                 self.on_verdicts(link, number, frame.decode::<NodeWhyResponse>(scratch)?, effects);
             }
+            Kind::JobListRequest => {
+                self.on_job_list(link, &frame, frame.decode::<JobListRequest>(scratch)?, effects);
+            }
+            Kind::JobListResponse => {
+                let number = frame.header.correlation;
+                self.on_jobs_told(link, number, frame.decode::<JobListResponse>(scratch)?, effects);
+            }
             Kind::GatePeerRegistration => {
                 self.on_gate(link, &frame, frame.decode::<GatePeerRegistration>(scratch)?, effects);
             }
@@ -281,7 +292,10 @@ impl GateCore {
                     let told = frame.decode::<ErrorReply>(scratch)?;
                     self.on_dispatch_refused(link, job, told.message.as_str(), effects);
                 }
-                (number, _) => self.on_question_refused(link, number, effects),
+                (number, _) => {
+                    self.on_question_refused(link, number, effects);
+                    self.on_job_list_refused(link, number, effects);
+                }
             },
             // Kinds whose senders never talk to a gate about anything it does.
             Kind::JobCancelResponse
@@ -337,6 +351,7 @@ impl GateCore {
         self.expire_cancels(effects);
         self.expire_forwards(effects);
         self.expire_rosters(effects);
+        self.expire_job_lists(effects);
         let now = self.now;
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
@@ -438,6 +453,7 @@ impl Core for GateCore {
             self.dialer.next_deadline(),
             self.forwards.next_deadline(),
             self.rosters.next_deadline(),
+            self.job_lists.next_deadline(),
             (!self.links.is_empty()).then_some(self.next_beat),
         ];
         own.into_iter().flatten().chain(jobs).min()

@@ -12,6 +12,7 @@ mod finish;
 mod forward;
 mod health;
 mod job;
+mod job_list;
 mod membership;
 mod peers;
 mod roster;
