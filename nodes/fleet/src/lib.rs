@@ -2,6 +2,7 @@
 //! and how far its peers' clocks are off. Pure.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod card;
 mod clock;
 mod departed;
@@ -13,10 +14,12 @@ mod pulse;
 mod row;
 mod verdict;
 
+pub use calls::{Asking, CallKey, Calls, Due, Fate, Insists, Policy};
 pub use card::{Card, ROWS_MAX, page};
 pub use clock::{ClockOffset, OffsetFilter};
 pub use departed::Departed;
 pub use dialer::{Dialer, Dialled};
+pub use hyperscale_reliability::{CallError, Deadline, GiveUp};
 pub use hyperscale_swim::{MemberState, MemberView, SwimConfig};
 pub use identity::Identity;
 pub use link::PeerLink;
