@@ -12,6 +12,7 @@ mod link;
 mod membership;
 mod pulse;
 mod row;
+mod time_left;
 mod verdict;
 
 pub use calls::{Asking, CallKey, Calls, Due, Fate, Insists, Policy};
@@ -26,4 +27,5 @@ pub use link::PeerLink;
 pub use membership::{Change, GroupKind, Membership, MembershipConfig, follow_member, node_state};
 pub use pulse::{BEAT, Pulse, beat_ms};
 pub use row::{load_reason, node_row, progress, verdict_row};
+pub use time_left::{nobody_waits, time_left};
 pub use verdict::{own_verdict, signal, verdict};
