@@ -5,6 +5,7 @@
 //! serialized by ownership (B-3). Durable facts change only when an entry comes back committed. Pure.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod cancel;
 mod core;
 mod dispatch;

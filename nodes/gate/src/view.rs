@@ -35,6 +35,7 @@ impl GateCore {
             jobs: self.jobs.values().map(|job| job_row(self.job_entry(job))).collect(),
             gauges: [
                 self.membership.gauges(),
+                self.calls.gauges(),
                 vec![
                     level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
                     level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),
