@@ -4,6 +4,7 @@
 //! important enough for how loaded the node is ([`OverloadState`]).
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "tests"))]
 
 mod answer;
 mod intake;
@@ -16,4 +17,7 @@ pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
 pub use overload::{LoadGauge, OverloadState};
-pub use rate_limiting::Operation;
+pub use rate_limiting::{
+    Acquire, ClientKey, NodeRateLimiter, Operation, RateLimit, RateLimitConfig, RateLimited,
+    ServerRateLimiter, TokenBucket,
+};
