@@ -4,6 +4,7 @@
 //! with the load could not be planned for. Under load only the refill slows. Bounded: see [`ServerRateLimiter`].
 
 mod bucket_clock;
+mod caller_side;
 mod client;
 mod client_table;
 mod config;
@@ -12,6 +13,7 @@ mod rate;
 mod server;
 mod token_bucket;
 
+pub use caller_side::{CallOutcome, NextCall, RateLimitRetry, RateLimitRetryConfig, StillLimited};
 pub use client::ClientKey;
 pub use config::{RateLimit, RateLimitConfig};
 pub use operation::Operation;
