@@ -147,6 +147,7 @@ impl GateCore {
     ) {
         let number = frame.header.correlation;
         if self.calls.asked(link, number).is_none() {
+            self.on_job_list_refused(link, number, effects);
             return self.on_question_refused(link, number, effects);
         }
         match self.calls.on_refused(self.now, link, number, error) {

@@ -18,7 +18,10 @@ pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
 pub use overload::{LoadGauge, OverloadState};
-pub use rate_limiting::Operation;
+pub use rate_limiting::{
+    Acquire, CallOutcome, ClientKey, NextCall, NodeRateLimiter, Operation, RateLimit, RateLimitConfig,
+    RateLimitRetry, RateLimitRetryConfig, RateLimited, ServerRateLimiter, StillLimited, TokenBucket,
+};
 pub use retry::{
     CallError, CircuitBreaker, Deadline, GiveUp, JitterStrategy, Retry, RetryBudget, RetryConfig,
     RetryExecutor, Step, retryable,
