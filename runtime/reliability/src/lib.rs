@@ -9,9 +9,14 @@ mod answer;
 mod intake;
 mod load_shedding;
 mod overload;
+mod sample_buffer;
 
 pub use answer::{Answer, ShedAnswer};
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
-pub use overload::{LoadGauge, OverloadState};
+pub use overload::{
+    CpuRule, HostSignal, HostSignals, HostStates, HybridOverloadDetector, InvalidOverloadConfig, LoadGauge,
+    MemoryUse, OverloadConfig, OverloadReading, OverloadState, WINDOW_MAX,
+};
+pub use sample_buffer::{Drained, SAMPLES_MAX, SampleReader, SampleWriter, sample_buffer};
