@@ -4,14 +4,25 @@
 //! important enough for how loaded the node is ([`OverloadState`]).
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "an overflow fails a test"))]
 
 mod answer;
 mod intake;
 mod load_shedding;
 mod overload;
+mod rate_limiting;
+mod retry;
 
 pub use answer::{Answer, ShedAnswer};
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
 pub use overload::{LoadGauge, OverloadState};
+pub use rate_limiting::{
+    Acquire, CallOutcome, ClientKey, NextCall, NodeRateLimiter, Operation, RateLimit, RateLimitConfig,
+    RateLimitRetry, RateLimitRetryConfig, RateLimited, ServerRateLimiter, StillLimited, TokenBucket,
+};
+pub use retry::{
+    CallError, CircuitBreaker, Deadline, GiveUp, JitterStrategy, Retry, RetryBudget, RetryConfig,
+    RetryExecutor, Step, retryable,
+};
