@@ -37,6 +37,7 @@ impl Fleet {
         if let Some(end) = self.network.end_mut(link) {
             end.heard = heard;
         }
+        self.let_in(at, link, &hello);
         let peer = Peer { addr: self.nodes[peer].addr, hello };
         self.happen(at, Event::LinkUp { link, peer: &peer, dial });
     }
@@ -80,6 +81,7 @@ impl Fleet {
     fn end_link(&mut self, at: Place, link: LinkId, why: LinkDown) {
         self.say(at, || format!("ends link {}: {why}", link.0));
         self.network.close(link);
+        self.end_of(at, link);
         self.happen(at, Event::LinkDown { link, why });
     }
 
