@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use hyperscale_codec::{Encoder, Header, Hello, Role};
-use hyperscale_core::LinkId;
+use hyperscale_codec::{Encoder, Header, Role};
+use hyperscale_core::{LinkId, Peer};
 use hyperscale_reliability::{Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge};
 
 use super::{Fleet, Place};
@@ -41,12 +41,12 @@ impl Fleet {
     }
 
     /// A link to another node is up.
-    pub(super) fn let_in(&mut self, at: Place, link: LinkId, hello: &Hello) {
+    pub(super) fn let_in(&mut self, at: Place, link: LinkId, peer: &Peer) {
         let now = self.local_now(at);
         let node = &mut self.nodes[at];
-        let both = node.identity.features.common(hello.features);
+        let both = node.identity.features.common(peer.hello.features);
         if let Some(door) = &mut node.door {
-            let caller = door.intake.caller(now, hello, both);
+            let caller = door.intake.caller(now, peer.addr, &peer.hello, both);
             door.callers.insert(link, caller);
         }
     }

@@ -37,8 +37,8 @@ impl Fleet {
         if let Some(end) = self.network.end_mut(link) {
             end.heard = heard;
         }
-        self.let_in(at, link, &hello);
         let peer = Peer { addr: self.nodes[peer].addr, hello };
+        self.let_in(at, link, &peer);
         self.happen(at, Event::LinkUp { link, peer: &peer, dial });
     }
 
