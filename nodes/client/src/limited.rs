@@ -129,6 +129,7 @@ const fn of_question(question: &Question) -> Operation {
         Question::Status { .. } => Operation::JobStatus,
         Question::Cancel { .. } => Operation::Cancel,
         Question::Nodes { .. } | Question::Why { .. } => Operation::Nodes,
+        Question::Jobs { .. } => Operation::List,
     }
 }
 
