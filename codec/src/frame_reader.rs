@@ -32,8 +32,21 @@ pub struct FrameReader {
     end: usize,
     /// Bytes the frame at `start` needs, once its header is known.
     wanted: usize,
-    /// Bytes still to be dropped of a frame that its kind's limit refused.
+    /// Bytes still to be dropped of a frame that was refused.
     skip: usize,
+    /// The frame at `start` was judged by its header, and is wanted.
+    judged: bool,
+}
+
+/// What [`FrameReader::next_judged`] found.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// A whole frame.
+    Frame(RawFrame<'a>),
+    /// A header was refused; its frame is skipped. There may be more behind it.
+    Refused,
+    /// More bytes are needed.
+    Nothing,
 }
 
 impl FrameReader {
@@ -98,31 +111,53 @@ impl FrameReader {
     /// [`FrameError::TooLongForKind`] the next call goes on behind the refused frame.
     #[allow(clippy::should_implement_trait, reason = "it lends from the buffer, which no iterator can")]
     pub fn next(&mut self, limits: &Limits) -> Result<Option<RawFrame<'_>>, FrameError> {
+        match self.next_judged(limits, |_| true)? {
+            Next::Frame(frame) => Ok(Some(frame)),
+            Next::Refused | Next::Nothing => Ok(None),
+        }
+    }
+
+    /// As [`FrameReader::next`], with a word to be said about each header before its body is there, and before the
+    /// body's checksum costs anything. `wanted` is asked once a frame; one that is not is skipped unread.
+    ///
+    /// # Errors
+    /// As [`FrameReader::next`].
+    pub fn next_judged(
+        &mut self,
+        limits: &Limits,
+        wanted: impl FnOnce(&Header) -> bool,
+    ) -> Result<Next<'_>, FrameError> {
         if !self.skipped() {
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
         let waiting = self.buffer.get(self.start..self.end).unwrap_or_default();
         let Some((head, _)) = waiting.split_first_chunk::<HEADER_LEN>() else {
             self.wanted = HEADER_LEN;
-            return Ok(None);
+            return Ok(Next::Nothing);
         };
         let header = Header::decode(head)?;
         check_major(&header)?;
-        let len = header.frame_len();
+        let (len, waiting) = (header.frame_len(), waiting.len());
         if let Err(refused) = check_lengths(&header, limits) {
             if !refused.closes() {
                 self.skip = len;
             }
             return Err(refused);
         }
-        if waiting.len() < len {
+        if !self.judged && !wanted(&header) {
+            self.skip = len;
+            self.skipped();
+            return Ok(Next::Refused);
+        }
+        self.judged = waiting < len;
+        if self.judged {
             self.wanted = len;
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
         let from = self.start;
         self.start = from.saturating_add(len);
         self.wanted = HEADER_LEN;
-        RawFrame::checked(header, self.buffer.get(from..self.start).unwrap_or_default()).map(Some)
+        RawFrame::checked(header, self.buffer.get(from..self.start).unwrap_or_default()).map(Next::Frame)
     }
 
     /// Drops what is held of a refused frame; whether all of it is gone.
@@ -194,6 +229,57 @@ mod tests {
         for piece in [1, 3, 47, 48, 49, 64, 100, bytes.len()] {
             assert_eq!(read_in_pieces(&bytes, piece), Ok((0..9).collect()), "pieces of {piece}");
         }
+    }
+
+    #[test]
+    fn a_frame_is_judged_once_by_its_header_and_skipped_unread_if_not_wanted() {
+        // The bodies of those that are refused are damaged: nobody reads them.
+        let mut bytes = frames(6);
+        let len = bytes.len() / 6;
+        for odd in [1, 3, 5] {
+            bytes[odd * len + HEADER_LEN] ^= 1;
+        }
+        for piece in [1, 47, 48, 49, 64, 100, bytes.len()] {
+            let (mut reader, mut asked, mut taken) = (FrameReader::default(), 0, 0);
+            for part in bytes.chunks(piece) {
+                reader.feed(part);
+                loop {
+                    let wanted = |_: &Header| {
+                        asked += 1;
+                        asked % 2 == 1
+                    };
+                    match reader.next_judged(&Limits::default(), wanted).unwrap() {
+                        Next::Frame(frame) => {
+                            let body = frame.decode::<JobFinalResultAck>(&mut Vec::new()).unwrap().job[0];
+                            assert_eq!(body, taken * 2);
+                            taken += 1;
+                        }
+                        Next::Refused => {}
+                        Next::Nothing => break,
+                    }
+                }
+            }
+            assert_eq!((asked, taken, reader.is_mid_frame()), (6, 3, false), "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_refused_frame_takes_no_memory_however_long_it_is() {
+        let long = Header {
+            core_len: 4 << 20,
+            root_len: 16,
+            kind: 0x3fff,
+            ..Header::decode(&first(&frames(1))).unwrap()
+        };
+        let mut reader = FrameReader::default();
+        reader.feed(&long.encode());
+        assert!(matches!(reader.next_judged(&Limits::default(), |_| false), Ok(Next::Refused)));
+        for _ in 0..64 {
+            reader.feed(&[0; 64 << 10]);
+            assert!(matches!(reader.next_judged(&Limits::default(), |_| true), Ok(Next::Nothing)));
+        }
+        assert!(!reader.is_mid_frame());
+        assert!(reader.buffer.capacity() <= 2 * CAPACITY, "{}", reader.buffer.capacity());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use error::{
 pub use ext::{ExtensionError, Extensions, RawExtension, RawExtensions};
 pub use forward::HeadPatch;
 pub use frame::{Frame, RawFrame, to_owned};
-pub use frame_reader::{FrameReader, Limits};
+pub use frame_reader::{FrameReader, Limits, Next};
 pub use header::{Flags, HEADER_LEN, HOPS_MAX, Header, ROOT_MAX};
 pub use hello::{
     HELLO_LEN_MAX, HELLO_LEN_MIN, HELLO_MAGIC, HELLO_PREFIX, Hello, HelloError, Verdict, hello_len,

@@ -70,7 +70,7 @@ pub use causes::{Cause, Causes};
 pub use counters::{Counter, CounterValues, Counters};
 pub use dns::ResolveError;
 pub use driver::{
-    CommandCx, LOCALS_MAX, LocalSender, LocalsFull, NodeDriver, NodeHandle, Siblings, siblings,
+    CommandCx, Guard, LOCALS_MAX, LocalSender, LocalsFull, NodeDriver, NodeHandle, Siblings, siblings,
 };
 pub use link::LinkLimits;
 pub use link::handshake::NodeConfig;

@@ -19,7 +19,7 @@ use hyperscale_codec::messages::Goodbye;
 use hyperscale_codec::{Encoder, Head, NodeId, Role};
 use hyperscale_core::{Core, DatagramPort, Effects, Event, Instant};
 use hyperscale_runtime::udp::bind_ports;
-use hyperscale_runtime::{NodeConfig, NodeDriver, ShardOptions, start};
+use hyperscale_runtime::{Guard, NodeConfig, NodeDriver, ShardOptions, start};
 
 struct Counting;
 
@@ -160,7 +160,15 @@ fn allocated(bursts: usize, burst: usize) -> u64 {
         let (listeners, ports) = bind_ports(([127, 0, 0, 1], 0).into(), 1).unwrap();
         let config = NodeConfig::new(Role::Gate, NodeId(1), "gate");
         let commands = |never: Never, _cx: &mut hyperscale_runtime::CommandCx<'_, ()>| match never {};
-        let node = NodeDriver::start_on(&shard, config, listeners, ports, Mirror::default(), commands);
+        let node = NodeDriver::start_on(
+            &shard,
+            config,
+            listeners,
+            ports,
+            Guard::new(Role::Gate),
+            Mirror::default(),
+            commands,
+        );
         let to = node.datagram_addr(DatagramPort::Membership).unwrap();
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         peer.set_nonblocking(true).unwrap();

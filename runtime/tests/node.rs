@@ -18,6 +18,8 @@ mod datagrams;
 mod frames;
 #[path = "node/raw.rs"]
 mod raw;
+#[path = "node/shedding.rs"]
+mod shedding;
 #[path = "node/strangers.rs"]
 mod strangers;
 

@@ -2,6 +2,7 @@
 
 mod gate;
 mod identity;
+mod intake;
 mod life;
 mod manager;
 mod serve;

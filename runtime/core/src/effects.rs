@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use hyperscale_codec::messages::ErrorReply;
 use hyperscale_codec::{
-    AdmitError, Encode, EncodeError, Encoder, ErrorCode, Flags, Head, HeadPatch, RawFrame,
+    AdmitError, Encode, EncodeError, Encoder, ErrorCode, Extensions, Flags, Head, HeadPatch, RawFrame,
 };
 
 use crate::{DatagramPort, DialId, LinkId};
@@ -49,8 +49,13 @@ impl<C> Effects<C> {
     /// Encodes `message` for `link`. A message over its kind's limit is not sent; the driver logs it
     /// ([`Effects::take_failure`]).
     pub fn send<M: Encode>(&mut self, link: LinkId, head: Head, message: &M) {
+        self.send_with(link, head, &Extensions::default(), message);
+    }
+
+    /// The same with extensions: what is left of the call's time, which attempt it is, its idempotency key.
+    pub fn send_with<M: Encode>(&mut self, link: LinkId, head: Head, extensions: &Extensions, message: &M) {
         let start = self.arena.len();
-        match self.encoder.append(&mut self.arena, head, message) {
+        match self.encoder.append_with(&mut self.arena, head, extensions, message) {
             Ok(()) => self.list.push(Effect::Send { link, range: start..self.arena.len() }),
             Err(error) => {
                 debug_assert!(false, "a core made a message that cannot be sent: {error}");
@@ -200,6 +205,15 @@ mod tests {
         let came = RawFrame::read(&bytes, &Limits::default()).unwrap();
         assert!(effects.forward_as(LinkId(1), &came, patch).is_err());
         assert_eq!(effects.list().len(), 1);
+    }
+
+    #[test]
+    fn extensions_go_with_the_message() {
+        let (mut effects, told) = (Effects::<()>::default(), JobFinalResultAck { job: [1; 16] });
+        let extensions = Extensions { deadline_ms: Some(250), attempt: Some(2), ..Extensions::default() };
+        effects.send_with(LinkId(1), Head::request(7), &extensions, &told);
+        assert_eq!(sent(&effects, 0).extensions(), Ok(extensions));
+        assert_eq!(sent(&effects, 0).to_owned::<JobFinalResultAck>(&mut Vec::new()), Ok(told));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The decision on an incoming frame, by its header alone: before its body is waited for, checked or read.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::{Features, Flags, Header, Hello, Kind, Priority, Role};
@@ -9,7 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::answer::{Answer, ShedAnswer};
 use crate::load_shedding::{LoadShedder, classify_request};
-use crate::{LoadGauge, OverloadState};
+use crate::{LoadGauge, Operation, OverloadState};
 
 /// What becomes of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub struct Caller {
 pub struct IntakeCounts {
     kinds: Vec<KindCount>,
     unknown: [KindCount; 4],
+    limited: [u64; Operation::COUNT],
 }
 
 /// One kind's counts.
@@ -46,7 +48,11 @@ pub struct KindCount {
 
 impl Default for IntakeCounts {
     fn default() -> Self {
-        Self { kinds: vec![KindCount::default(); Kind::ALL.len()], unknown: [KindCount::default(); 4] }
+        Self {
+            kinds: vec![KindCount::default(); Kind::ALL.len()],
+            unknown: [KindCount::default(); 4],
+            limited: [0; Operation::COUNT],
+        }
     }
 }
 
@@ -65,6 +71,11 @@ impl IntakeCounts {
         let classes = [Priority::Critical, Priority::High, Priority::Normal, Priority::Low];
         let unknown = classes.into_iter().zip(&self.unknown).map(|(class, count)| ("unknown", class, *count));
         known.chain(unknown).filter(|(_, _, count)| count.came > 0)
+    }
+
+    /// What was refused because its caller asked too often, of every operation.
+    pub fn limited(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Operation::ALL.iter().zip(&self.limited).map(|(operation, count)| (operation.as_str(), *count))
     }
 
     /// All that was shed of a class.
@@ -92,9 +103,9 @@ impl Intake {
         Self { gauge, sheds, counts: IntakeCounts::default(), rng: SmallRng::seed_from_u64(seed) }
     }
 
-    /// Who is at the other end of a link that came up; `both`: the features of both ends.
+    /// Who is at the other end of a link that came up, from where; `both`: the features of both ends.
     #[must_use]
-    pub fn caller(&mut self, _now: Instant, hello: &Hello, both: Features) -> Caller {
+    pub fn caller(&mut self, _now: Instant, _addr: SocketAddr, hello: &Hello, both: Features) -> Caller {
         Caller { role: hello.role, own_message: both.contains(Features::RATE_LIMITING) }
     }
 

@@ -4,11 +4,14 @@
 //! important enough for how loaded the node is ([`OverloadState`]).
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "an overflow fails a test"))]
 
 mod answer;
 mod intake;
 mod load_shedding;
 mod overload;
+mod rate_limiting;
+mod retry;
 mod sample_buffer;
 
 pub use answer::{Answer, ShedAnswer};
@@ -16,7 +19,12 @@ pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
 pub use overload::{
-    CpuRule, HostSignal, HostSignals, HostStates, HybridOverloadDetector, InvalidOverloadConfig, LoadGauge,
-    MemoryUse, OverloadConfig, OverloadReading, OverloadState, WINDOW_MAX,
+    CpuMeter, CpuRule, HostSignal, HostSignals, HostStates, HybridOverloadDetector, InvalidOverloadConfig,
+    LoadGauge, MemoryUse, OverloadConfig, OverloadReading, OverloadState, WINDOW_MAX,
+};
+pub use rate_limiting::Operation;
+pub use retry::{
+    CallError, CircuitBreaker, Deadline, GiveUp, JitterStrategy, Retry, RetryBudget, RetryConfig,
+    RetryExecutor, Step, retryable,
 };
 pub use sample_buffer::{Drained, SAMPLES_MAX, SampleReader, SampleWriter, sample_buffer};

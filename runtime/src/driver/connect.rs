@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use hyperscale_codec::{ErrorCode, FrameError, Hello, Limits, Verdict};
+use hyperscale_codec::{ErrorCode, FrameError, Hello, Limits, Role, Verdict};
 use hyperscale_core::{Core, DialError, DialId, Event, LinkDown, LinkId, Peer};
 
 use super::node::{Carrier, LinkEntry};
@@ -170,31 +170,41 @@ impl<C: Core + 'static> Driver<C> {
         }
         let link = self.new_link();
         let peer = Rc::new(Peer { addr: stream.peer(), hello });
-        let wire = Wire::new(stream, self.config.limits.send_queue_bytes_max);
-        let entry = LinkEntry {
-            carrier: Carrier::Socket(Rc::clone(&wire)),
-            peer: Rc::clone(&peer),
-            accepted: dial.is_none(),
-            strikes: Strikes::default(),
-        };
+        let may_rest = peer.hello.role == Role::Client;
+        let wire = Wire::new(stream, self.config.limits.send_queue_bytes_max, may_rest);
         // However this task ends, the core is told.
         let _told = LinkGuard::new(self, link);
         let now = self.shard.now();
         self.enter(|node| {
             self.shard.counters().links_open.add(1);
+            let entry = LinkEntry {
+                carrier: Carrier::Socket(Rc::clone(&wire)),
+                peer: Rc::clone(&peer),
+                accepted: dial.is_none(),
+                strikes: Strikes::default(),
+                caller: Some(node.caller(now, &self.config, &peer)),
+            };
             node.links.insert(link, entry);
             node.deliver(now, Event::LinkUp { link, peer: &peer, dial });
         });
         let flush = self.config.limits.flush_timeout;
         let ended = wire
-            .run(&self.shard, limits, flush, |now, incoming| match incoming {
-                Incoming::Frame(frame) => self.enter(|node| node.frame(now, link, frame)),
-                Incoming::Oversized(header, error) => {
-                    self.shard.causes().count(Cause::of_frame(&error));
-                    self.enter(|node| {
-                        node.refuse(now, link, &header, ErrorCode::TooLarge, error.to_string())
-                    });
+            .run(&self.shard, limits, flush, |now, incoming| {
+                let mut wanted = false;
+                match incoming {
+                    Incoming::Header(header) => self.enter(|node| wanted = node.judge(now, link, header)),
+                    Incoming::Frame(frame) => {
+                        self.enter(|node| node.deliver(now, Event::Frame { link, frame }));
+                    }
+                    Incoming::Handled(_took) => {}
+                    Incoming::Oversized(header, error) => {
+                        self.shard.causes().count(Cause::of_frame(&error));
+                        self.enter(|node| {
+                            node.refuse(now, link, &header, ErrorCode::TooLarge, error.to_string())
+                        });
+                    }
                 }
+                wanted
             })
             .await;
         self.end_link(link, &wire, ended).await;

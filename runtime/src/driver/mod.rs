@@ -7,6 +7,7 @@
 
 mod connect;
 mod datagrams;
+mod guard;
 mod node;
 mod post;
 mod pump;
@@ -21,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use hyperscale_core::{Core, DatagramPort, Instant, LinkId};
+use hyperscale_reliability::IntakeCounts;
 
 use crate::link::handshake::NodeConfig;
 use crate::mailbox::Inbox;
@@ -36,6 +38,7 @@ use node::Node;
 use post::{Post, Posted};
 use refusals::Refusals;
 
+pub use guard::Guard;
 pub use node::CommandCx;
 pub use post::{LOCALS_MAX, LocalSender, LocalsFull};
 pub use sibling::{Siblings, siblings};
@@ -62,17 +65,19 @@ impl<C: Core + 'static> NodeDriver<C> {
             Some(addr) => bind(addr, 1)?,
             None => Vec::new(),
         };
-        Ok(Self::start_on(shard, config, listeners, DatagramPorts::default(), core, commands))
+        let guard = Guard::new(config.role);
+        Ok(Self::start_on(shard, config, listeners, DatagramPorts::default(), guard, core, commands))
     }
 
     /// Starts to run `core` on sockets that are bound already, such as its shard's share of the node's address, a
     /// port of its own, and the node's ports for datagrams. Where those are on another shard, the configuration tells
-    /// their numbers.
+    /// their numbers. `guard` stands before the core.
     pub fn start_on(
         shard: &Shard,
         mut config: NodeConfig,
         listeners: Vec<BoundListener>,
         datagrams: DatagramPorts,
+        guard: Guard,
         core: C,
         commands: impl FnMut(C::Command, &mut CommandCx<'_, C::Local>) + 'static,
     ) -> NodeHandle<C> {
@@ -90,7 +95,7 @@ impl<C: Core + 'static> NodeDriver<C> {
                 }
             });
             let sender = LocalSender(Rc::clone(&post));
-            let node = Node::new(shard.clone(), core, Box::new(commands), dial, sender);
+            let node = Node::new(shard.clone(), core, Box::new(commands), dial, sender, guard.intake);
             Driver {
                 shard: shard.clone(),
                 group: shard.group(),
@@ -229,6 +234,12 @@ impl<C: Core + 'static> NodeHandle<C> {
     /// Looks at the core, between two events. Not from within a command.
     pub fn with_core<R>(&self, look: impl FnOnce(&C) -> R) -> R {
         look(&self.driver.node.borrow().core)
+    }
+
+    /// What was taken and refused so far.
+    #[must_use]
+    pub fn intake_counts(&self) -> IntakeCounts {
+        self.driver.node.borrow().intake.counts().clone()
     }
 
     /// Links that are up.

@@ -5,14 +5,19 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use hyperscale_codec::messages::{ErrorReply, Goodbye};
-use hyperscale_codec::{Encode, Encoder, ErrorCode, Flags, HEADER_LEN, Head, Header, NodeId, RawFrame};
+use hyperscale_codec::{
+    AdmitError, Encode, Encoder, ErrorCode, Flags, HEADER_LEN, Head, Header, NodeId, RawFrame,
+};
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer};
+
+use hyperscale_reliability::{Admission, Answer, Caller, Intake};
 
 use super::datagrams::Ports;
 use super::post::{LocalSender, Posted};
 use super::sibling::Crossings;
 use super::strikes::Strikes;
 use crate::link::Wire;
+use crate::link::handshake::NodeConfig;
 use crate::{Cause, Shard};
 
 /// Events a core may cause in itself before other tasks get a turn.
@@ -63,6 +68,8 @@ pub(super) struct LinkEntry {
     pub(super) accepted: bool,
     /// What its peer did wrong lately.
     pub(super) strikes: Strikes,
+    /// Its peer, as far as its rate goes; another shard of this node has none.
+    pub(super) caller: Option<Caller>,
 }
 
 /// What carries a link's frames.
@@ -106,6 +113,8 @@ pub(super) struct Node<C: Core> {
     encoder: Encoder,
     scratch: Vec<u8>,
     shard: Shard,
+    /// What stands before the core.
+    pub(super) intake: Intake,
     /// The last chain was cut short, and goes on in the next turn.
     pub(super) cut_short: bool,
 }
@@ -117,6 +126,7 @@ impl<C: Core> Node<C> {
         commands: Commands<C>,
         dial: Dial,
         sender: LocalSender<C::Local>,
+        intake: Intake,
     ) -> Self {
         Self {
             core,
@@ -131,6 +141,7 @@ impl<C: Core> Node<C> {
             encoder: Encoder::default(),
             scratch: Vec::new(),
             shard,
+            intake,
             cut_short: false,
         }
     }
@@ -156,20 +167,61 @@ impl<C: Core> Node<C> {
         }
     }
 
-    /// A frame of a link that is up: to the core, if its sender may send it.
-    pub(super) fn frame(&mut self, now: Instant, link: LinkId, frame: RawFrame<'_>) {
+    /// Who is at the other end of a link that came up.
+    pub(super) fn caller(&mut self, now: Instant, own: &NodeConfig, peer: &Peer) -> Caller {
+        let both = own.features.common(peer.hello.features);
+        self.intake.caller(now, peer.addr, &peer.hello, both)
+    }
+
+    /// Whether a frame with this header is wanted: its sender may send it, and this node takes it now. The rest of it
+    /// may not have come.
+    pub(super) fn judge(&mut self, now: Instant, link: LinkId, header: &Header) -> bool {
+        let Some(entry) = self.links.get_mut(&link) else { return false };
+        if let Err(error) = header.admit(entry.peer.hello.role) {
+            self.not_admitted(now, link, header, &error);
+            return false;
+        }
+        let Some(caller) = &mut entry.caller else { return true };
+        match self.intake.admit(now, header, caller) {
+            Admission::Take => true,
+            Admission::Refuse(answer) => {
+                if let Some(answer) = answer {
+                    self.answer(now, link, header, &answer);
+                }
+                false
+            }
+        }
+    }
+
+    /// A frame that another shard of this node took, and that is this one's.
+    pub(super) fn crossed(&mut self, now: Instant, link: LinkId, frame: RawFrame<'_>) {
         let Some(entry) = self.links.get(&link) else { return };
-        let error = match frame.admit(entry.peer.hello.role) {
-            Ok(_kind) => return self.deliver(now, Event::Frame { link, frame }),
-            Err(error) => error,
-        };
-        self.shard.causes().count(Cause::of_admit(&error));
-        self.refuse(now, link, &frame.header, error.code(), error.to_string());
+        match frame.admit(entry.peer.hello.role) {
+            Ok(_kind) => self.deliver(now, Event::Frame { link, frame }),
+            Err(error) => self.not_admitted(now, link, &frame.header, &error),
+        }
+    }
+
+    fn not_admitted(&mut self, now: Instant, link: LinkId, header: &Header, error: &AdmitError) {
+        self.shard.causes().count(Cause::of_admit(error));
+        self.refuse(now, link, header, error.code(), error.to_string());
         if error.code() == ErrorCode::Forbidden
             && let Some(text) = self.links.get_mut(&link).and_then(|entry| entry.strikes.forbidden(now))
         {
             self.expel(now, link, ErrorCode::Forbidden, text);
         }
+    }
+
+    /// Tells a caller that its frame was not taken, and why.
+    fn answer(&mut self, now: Instant, link: LinkId, to: &Header, answer: &Answer) {
+        self.scratch.clear();
+        if let Err(error) = answer.append(&mut self.encoder, &mut self.scratch, to) {
+            debug_assert!(false, "an answer of the driver's own cannot be sent: {error}");
+            return;
+        }
+        let failed = push(&self.shard, &self.links, link, &self.scratch);
+        self.chain.extend(failed);
+        self.settle(now);
     }
 
     /// A core refused a frame. Its answer, if there was one, is queued already.

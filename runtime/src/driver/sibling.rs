@@ -82,7 +82,13 @@ impl<C: Core + 'static> Driver<C> {
         self.enter(|node| {
             node.links.insert(
                 link,
-                LinkEntry { carrier, peer: Rc::clone(&peer), accepted: false, strikes: Strikes::default() },
+                LinkEntry {
+                    carrier,
+                    peer: Rc::clone(&peer),
+                    accepted: false,
+                    strikes: Strikes::default(),
+                    caller: None,
+                },
             );
             self.shard.counters().links_open.add(1);
             node.deliver(now, Event::LinkUp { link, peer: &peer, dial: None });
@@ -97,7 +103,7 @@ impl<C: Core + 'static> Driver<C> {
             for Crossing { from, bytes } in batch.drain(..) {
                 let Some(link) = links.get(usize::from(from)).copied().flatten() else { continue };
                 match RawFrame::read(&bytes, &self.config.limits.frame) {
-                    Ok(frame) => self.enter(|node| node.frame(now, link, frame)),
+                    Ok(frame) => self.enter(|node| node.crossed(now, link, frame)),
                     Err(error) => {
                         debug_assert!(false, "a shard of this node sent what is no frame: {error}");
                     }

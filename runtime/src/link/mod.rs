@@ -5,6 +5,7 @@ pub(crate) mod handshake;
 mod queue;
 pub(crate) mod strangers;
 mod wire;
+mod woken;
 
 pub(crate) use queue::SendQueue;
 pub(crate) use wire::{Incoming, Wire};

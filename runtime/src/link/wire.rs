@@ -7,28 +7,45 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyperscale_codec::{FrameError, FrameReader, Header, Limits, RawFrame};
+use hyperscale_codec::{FrameError, FrameReader, Header, Limits, Next, RawFrame};
 use hyperscale_core::{Instant, LinkDown};
 
 use super::SendQueue;
+use super::woken::Woken;
 use crate::tcp::Stream;
 use crate::{Cause, Shard, clock};
 
 /// Frames handled between two looks at whether other tasks are due, and for one read of the clock.
 const BATCH: usize = 64;
+/// Frames of one link refused in a row, after which it is not read for [`REST`], if it is one that may wait.
+const REFUSED_MAX: u32 = 64;
+/// Who asks on and on for what is refused gets so little of the shard.
+const REST: Duration = Duration::from_millis(5);
 /// So much of a frame must come within its timeout, or all of it: a long frame on a slow line is no attack.
 const STRIDE: usize = 64 << 10;
 
 /// What a link reads.
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {
+    /// The header of a frame whose body may not be there yet.
+    Header(&'a Header),
     /// A frame in the receive buffer.
     Frame(RawFrame<'a>),
     /// A frame too long for its kind, which is skipped.
     Oversized(Header, FrameError),
+    /// What was read at once is handled, and took so long since it was due, its wait for this shard included.
+    Handled(Duration),
+}
+
+/// What one turn of a link came to.
+struct Batch {
+    /// There may be more in the buffer.
+    more: bool,
+    /// A frame was given to the core.
+    taken: bool,
 }
 
 /// One link's connection.
@@ -42,11 +59,22 @@ pub(crate) struct Wire {
     begun: Cell<Option<(Instant, usize)>>,
     /// A write was begun: if its wait is dropped, what follows would be out of step.
     writing: Cell<bool>,
+    woken: Woken,
+    /// The last read filled the buffer: what the next one finds may have been there already.
+    full: Cell<bool>,
+    /// Frames refused since one was taken.
+    refused: Cell<u32>,
+    /// It rests when all it sends is refused; a peer whose heartbeats come on the same link must not.
+    may_rest: bool,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream, queue_max: usize) -> Rc<Self> {
+    pub(crate) fn new(stream: Stream, queue_max: usize, may_rest: bool) -> Rc<Self> {
         Rc::new(Self {
+            woken: Woken::default(),
+            full: Cell::new(false),
+            refused: Cell::new(0),
+            may_rest,
             stream,
             queue: SendQueue::new(queue_max),
             reader: RefCell::default(),
@@ -57,7 +85,7 @@ impl Wire {
     }
 
     /// Carries both directions until one ends, or until `flush` after the queue was closed. `sink` takes what is
-    /// read, in order.
+    /// read, in order; its answer to a header says whether the rest of that frame is wanted.
     ///
     /// # Errors
     /// What the peer sent that voids the connection.
@@ -66,7 +94,7 @@ impl Wire {
         shard: &Shard,
         limits: &Limits,
         flush: Duration,
-        sink: impl FnMut(Instant, Incoming<'_>),
+        sink: impl FnMut(Instant, Incoming<'_>) -> bool,
     ) -> Result<LinkDown, FrameError> {
         let cut_off = async {
             self.queue.closing().await;
@@ -82,9 +110,10 @@ impl Wire {
         &self,
         shard: &Shard,
         limits: &Limits,
-        mut sink: impl FnMut(Instant, Incoming<'_>),
+        mut sink: impl FnMut(Instant, Incoming<'_>) -> bool,
     ) -> Result<LinkDown, FrameError> {
         loop {
+            let behind = self.full.get().then(|| self.last_read.get());
             match self.fill().await {
                 Ok(0) if self.reader.borrow().is_mid_frame() => {
                     shard.causes().count(Cause::FrameCut);
@@ -97,14 +126,24 @@ impl Wire {
                     return Ok(LinkDown::Io(format!("reading from {}: {error}", self.stream.peer())));
                 }
             }
+            let mut now = clock::now();
+            // Since when it waited for this shard, as far as can be known.
+            let due = self.woken.at().or(behind).unwrap_or(now);
             loop {
-                let now = clock::now();
                 self.last_read.set(now);
-                if !self.batch(now, limits, &mut sink)? {
+                let batch = self.batch(now, limits, &mut sink)?;
+                if batch.taken {
+                    let done = clock::now();
+                    sink(done, Incoming::Handled(done.since(due)));
+                }
+                if !batch.more {
                     self.pause(now);
+                    self.rest(shard).await;
                     break;
                 }
                 shard.yield_if_needed().await;
+                self.rest(shard).await;
+                now = clock::now();
             }
         }
     }
@@ -131,34 +170,46 @@ impl Wire {
 
     /// One read into the receive buffer.
     async fn fill(&self) -> io::Result<usize> {
+        self.woken.begin();
         poll_fn(|cx| {
             let mut reader = self.reader.borrow_mut();
-            let n = ready!(self.stream.poll_read(cx, reader.space()))?;
+            let mut woken = Context::from_waker(self.woken.instead_of(cx.waker()));
+            let space = reader.space();
+            let room = space.len();
+            let n = ready!(self.stream.poll_read(&mut woken, space))?;
             reader.filled(n);
+            self.full.set(n == room);
             Poll::Ready(Ok(n))
         })
         .await
     }
 
-    /// Hands out at most [`BATCH`] frames; whether there may be more.
+    /// Hands out at most [`BATCH`] frames.
     fn batch(
         &self,
         now: Instant,
         limits: &Limits,
-        sink: &mut impl FnMut(Instant, Incoming<'_>),
-    ) -> Result<bool, FrameError> {
+        sink: &mut impl FnMut(Instant, Incoming<'_>) -> bool,
+    ) -> Result<Batch, FrameError> {
+        let mut taken = false;
         let mut reader = self.reader.borrow_mut();
         for _ in 0..BATCH {
-            match reader.next(limits) {
-                Ok(Some(frame)) => {
+            match reader.next_judged(limits, |header| sink(now, Incoming::Header(header))) {
+                Ok(Next::Frame(frame)) => {
                     self.begun.set(None);
+                    self.refused.set(0);
+                    taken = true;
                     sink(now, Incoming::Frame(frame));
                 }
-                Ok(None) => return Ok(false),
+                Ok(Next::Refused) => {
+                    self.begun.set(None);
+                    self.refused.set(self.refused.get().saturating_add(1));
+                }
+                Ok(Next::Nothing) => return Ok(Batch { more: false, taken }),
                 Err(error) => match error {
                     FrameError::TooLongForKind { header, .. } => {
                         self.begun.set(None);
-                        sink(now, Incoming::Oversized(header, error))
+                        sink(now, Incoming::Oversized(header, error));
                     }
                     FrameError::Magic(_)
                     | FrameError::HeaderChecksum { .. }
@@ -170,7 +221,15 @@ impl Wire {
                 },
             }
         }
-        Ok(true)
+        Ok(Batch { more: true, taken })
+    }
+
+    /// Lets a link wait that had nothing taken for long.
+    async fn rest(&self, shard: &Shard) {
+        if self.may_rest && self.refused.get() >= REFUSED_MAX {
+            self.refused.set(0);
+            shard.sleep(REST).await;
+        }
     }
 
     /// Writes what is queued until the queue is closed and empty.

@@ -7,7 +7,7 @@ use hyperscale_codec::Role;
 use hyperscale_core::DatagramPort::{Health, Membership};
 use hyperscale_runtime::tcp::{ListenError, bind};
 use hyperscale_runtime::udp::{DATAGRAM_MAX, DatagramPorts, bind_ports, bind_udp};
-use hyperscale_runtime::{NodeDriver, NodeError, NodeHandle, Shard, StopReason, clock};
+use hyperscale_runtime::{Guard, NodeDriver, NodeError, NodeHandle, Shard, StopReason, clock};
 
 use crate::raw::{Raw, counted, greeting};
 use crate::support::*;
@@ -16,7 +16,7 @@ use crate::tell;
 /// A gate with both ports.
 fn gate(shard: &Shard, core: Scribe) -> NodeHandle<Scribe> {
     let (listeners, ports) = bind_ports(loopback(), 1).unwrap();
-    NodeDriver::start_on(shard, config(Role::Gate, 1), listeners, ports, core, again)
+    NodeDriver::start_on(shard, config(Role::Gate, 1), listeners, ports, Guard::new(Role::Gate), core, again)
 }
 
 /// Where a gate's ports are: membership, then health.
@@ -181,7 +181,15 @@ fn a_stopped_node_gives_its_ports_back_at_once() {
             running.stop().await;
             let (listeners, mut ports) = bind_ports(to, 1).unwrap();
             ports.health = Some(bind_udp(health).unwrap());
-            running = NodeDriver::start_on(&shard, config(Role::Gate, 1), listeners, ports, echo(), again);
+            running = NodeDriver::start_on(
+                &shard,
+                config(Role::Gate, 1),
+                listeners,
+                ports,
+                Guard::new(Role::Gate),
+                echo(),
+                again,
+            );
             [to, health] = addrs(&running);
         }
         running.stop().await;

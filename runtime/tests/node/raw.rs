@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{ErrorReply, Goodbye};
 use hyperscale_codec::{
-    Flags, FrameReader, Header, Hello, Kind, Limits, NodeId, ProtocolVersion, Role, ShardId, Verdict,
+    Flags, FrameReader, Header, Hello, Kind, Limits, Message, NodeId, ProtocolVersion, Role, ShardId, Verdict,
 };
 use hyperscale_runtime::{NodeConfig, NodeHandle, Shard};
 
@@ -81,6 +81,22 @@ impl Raw {
             assert_ne!(n, 0, "the connection ended");
             self.reader.filled(n);
         }
+    }
+
+    /// The next frame, which is of this kind; its correlation.
+    pub(crate) fn next<M: Message>(&mut self) -> (u32, M) {
+        loop {
+            if let Some(frame) = self.reader.next(&Limits::default()).unwrap() {
+                return (frame.header.correlation, frame.to_owned::<M>(&mut Vec::new()).unwrap());
+            }
+            let n = self.stream.read(self.reader.space()).unwrap();
+            assert_ne!(n, 0, "the connection ended");
+            self.reader.filled(n);
+        }
+    }
+
+    pub(crate) fn refusal(&mut self) -> (u32, ErrorReply) {
+        self.next()
     }
 
     pub(crate) fn ended(&mut self) -> bool {

@@ -256,7 +256,7 @@ fn a_dead_connection_in_the_middle_of_a_frame_is_told() {
             .blocking(move || {
                 let body = [0; 16];
                 let mut raw = Raw::connect(addr);
-                raw.send(header(0x3fff, Flags::default(), 0, &body), &body[..9]);
+                raw.send(header(0x0001, Flags::default(), 0, &body), &body[..9]);
             })
             .await
             .unwrap();

@@ -55,6 +55,7 @@ pub(crate) async fn serve<C: Core + 'static>(
     answer.open(shard, move || match looked_at.borrow().as_ref() {
         Some(node) => {
             let mut view = node.with_core(|core| view(core, clock::now()));
+            view.gauges.extend(super::intake::gauges(&node.intake_counts()));
             if node.datagram_addr(DatagramPort::Membership).is_some() {
                 view.gauges.extend(datagrams(&counting.counters().values()));
             }

@@ -17,7 +17,7 @@ use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::tcp::{BoundListener, ListenError, bind};
 use hyperscale_runtime::udp::{DatagramPorts, bind_ports};
 use hyperscale_runtime::{
-    LinkLimits, NodeConfig, NodeDriver, NodeHandle, Receiver, Shard, Siblings, TaskKind, siblings,
+    Guard, LinkLimits, NodeConfig, NodeDriver, NodeHandle, Receiver, Shard, Siblings, TaskKind, siblings,
 };
 
 /// What all shards of a gate share.
@@ -153,15 +153,20 @@ pub fn start(
     node.limits = gate.limits.clone();
     let mut ledger = MemoryLedger::starting_at(gate.wall.unix_ms);
     let listeners = own.into_iter().chain([shared]).collect();
-    let handle =
-        NodeDriver::start_on(shard, node, listeners, datagrams, GateCore::new(config), move |command, cx| {
-            match command {
-                Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
-                Command::Drained => told(Told::Drained),
-                Command::Refused(error) => told(Told::Refused(error)),
-                Command::Members(members) => told(Told::Members(members)),
-            }
-        });
+    let handle = NodeDriver::start_on(
+        shard,
+        node,
+        listeners,
+        datagrams,
+        Guard::new(Role::Gate),
+        GateCore::new(config),
+        move |command, cx| match command {
+            Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
+            Command::Drained => told(Told::Drained),
+            Command::Refused(error) => told(Told::Refused(error)),
+            Command::Members(members) => told(Told::Members(members)),
+        },
+    );
     if let Some(siblings) = siblings {
         handle.join_siblings(siblings);
     }

@@ -11,7 +11,7 @@ use hyperscale_manager::{Command, Local, ManagerConfig, ManagerCore};
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::tcp::BoundListener;
 use hyperscale_runtime::udp::DatagramPorts;
-use hyperscale_runtime::{LinkLimits, NodeConfig, NodeDriver, NodeHandle, Receiver, Shard, TaskKind};
+use hyperscale_runtime::{Guard, LinkLimits, NodeConfig, NodeDriver, NodeHandle, Receiver, Shard, TaskKind};
 
 /// A manager, before it starts.
 #[derive(Debug, Clone)]
@@ -61,19 +61,19 @@ pub fn start(
     node.limits = manager.limits.clone();
     let mut ledger = MemoryLedger::starting_at(manager.wall.unix_ms);
     let core = ManagerCore::new(config);
-    let handle =
-        NodeDriver::start_on(
-            shard,
-            node,
-            vec![listener],
-            datagrams,
-            core,
-            move |command, cx| match command {
-                Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
-                Command::Drained => told(Told::Drained),
-                Command::Refused(error) => told(Told::Refused(error)),
-            },
-        );
+    let handle = NodeDriver::start_on(
+        shard,
+        node,
+        vec![listener],
+        datagrams,
+        Guard::new(Role::Manager),
+        core,
+        move |command, cx| match command {
+            Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
+            Command::Drained => told(Told::Drained),
+            Command::Refused(error) => told(Told::Refused(error)),
+        },
+    );
     if let Some(orders) = orders {
         handle.feed(orders.open(shard));
     }

@@ -22,8 +22,8 @@ use hyperscale_runtime::load_socket::{LoadOptions, run_load};
 use hyperscale_runtime::tcp::BoundListener;
 use hyperscale_runtime::udp::DatagramPorts;
 use hyperscale_runtime::{
-    CommandCx, Inbox, LinkLimits, LocalSender, NodeConfig, NodeDriver, NodeHandle, Receiver, Sender, Shard,
-    StopReason, TaskKind, TrySendError, mailbox,
+    CommandCx, Guard, Inbox, LinkLimits, LocalSender, NodeConfig, NodeDriver, NodeHandle, Receiver, Sender,
+    Shard, StopReason, TaskKind, TrySendError, mailbox,
 };
 use hyperscale_worker::{Command, HostPort, Local, WorkerConfig, WorkerCore};
 
@@ -139,7 +139,15 @@ pub fn start_core(
         Command::Refused(error) => told(Told::Refused(error)),
     };
     let listeners = listener.into_iter().collect();
-    let handle = NodeDriver::start_on(shard, node, listeners, datagrams, WorkerCore::new(config), commands);
+    let handle = NodeDriver::start_on(
+        shard,
+        node,
+        listeners,
+        datagrams,
+        Guard::new(Role::Worker),
+        WorkerCore::new(config),
+        commands,
+    );
     handle.feed(reports.open(shard));
     let local = handle.local();
     let joining = keep_resolving(shard.clone(), worker.join.clone(), move |addrs| {
