@@ -286,7 +286,8 @@ impl Kind {
             | Self::RegisterCallbackResponse
             | Self::NodesResponse
             | Self::NodeWhyResponse
-            | Self::StatsAck => true,
+            | Self::StatsAck
+            | Self::JobListResponse => true,
             Self::Goodbye
             | Self::WorkerHeartbeat
             | Self::ManagerHeartbeat
@@ -314,7 +315,8 @@ impl Kind {
             | Self::NodesRequest
             | Self::NodeWhyRequest
             | Self::StatsUpdate
-            | Self::StatsSnapshot => false,
+            | Self::StatsSnapshot
+            | Self::JobListRequest => false,
         }
     }
 }
@@ -375,6 +377,9 @@ kinds! {
     StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62], next 66 + Archived<u32>;
     StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
+
+    JobListRequest        = 0xc001, Low,      CLIENT | GATE,          4 * KIB,  [20];
+    JobListResponse       = 0xc002, Low,      GATE,                   MIB,      [32];
 }
 
 #[cfg(test)]

@@ -125,6 +125,35 @@ fn any_gate_tells_of_a_job_ends_it_and_gives_its_summary_later() {
 }
 
 #[test]
+fn any_gate_lists_the_jobs_of_all_and_what_became_of_them() {
+    let target = Target::start(&[]);
+    let cluster = Cluster::start(&["--gates", "2", "--workers", "1"]);
+    let gates = cluster.gates();
+    assert!(text(&run(&["jobs", "--gate", gates[0]]).stdout).starts_with("no jobs"));
+    let plan = cluster.plan("long.toml", &long(&target));
+    // Two gates share them out; of so many, each has some.
+    let jobs: BTreeSet<String> = (0..12).map(|_| submit(&plan, gates[0])).collect();
+    let listed = json(&["jobs", "--gate", gates[1], "--json"]);
+    let rows = listed["jobs"].as_array().unwrap();
+    let ids = |rows: &[Value]| -> BTreeSet<String> {
+        rows.iter().map(|row| row["job_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!((rows.len(), ids(rows)), (12, jobs.clone()));
+    let owners: BTreeSet<&str> = rows.iter().map(|row| row["owner"].as_str().unwrap()).collect();
+    assert_eq!(owners, ["gate-1", "gate-2"].into());
+    for job in &jobs {
+        assert!(run(&["cancel", job, "--gate", gates[0]]).status.success());
+    }
+    wait_for("their ends", || {
+        let listed = json(&["jobs", "--gate", gates[0], "--json"]);
+        let rows = listed["jobs"].as_array().unwrap();
+        (ids(rows) == jobs && rows.iter().all(|row| row["state"] == "cancelled")).then_some(())
+    });
+    let shown = text(&run(&["jobs", "--gate", gates[1]]).stdout);
+    assert!(shown.starts_with("JOB ") && jobs.iter().all(|job| shown.contains(job)), "{shown}");
+}
+
+#[test]
 fn ctrl_c_on_a_followed_job_detaches_and_says_how_to_go_on() {
     let target = Target::start(&[]);
     let cluster = Cluster::start(&["--workers", "1"]);

@@ -61,6 +61,7 @@ impl TraceHash {
             Mail::Failed { dial, .. } => self.word(dial.0 << 4 | 5),
             Mail::Waited { dial, .. } => self.word(dial.0 << 4 | 6),
             Mail::Sweep => self.word(7),
+            Mail::Tick => self.word(8),
         }
     }
 }

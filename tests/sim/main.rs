@@ -20,6 +20,7 @@ mod joining;
 mod marks;
 mod moving;
 mod newer;
+mod overload;
 #[path = "../../codec/tests/wire/samples.rs"]
 mod samples;
 mod seeds;

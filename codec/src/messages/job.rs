@@ -462,3 +462,37 @@ pub struct WorkflowCancelResponse {
     pub in_flight_cut: u64,
     pub never_started: u64,
 }
+
+/// Client to gate, and gate to gate: which jobs are there? Low.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobListRequest {
+    /// Jobs with a greater id than this, as [`JobListResponse::next`] told it; zero: from the first.
+    pub after: [u8; 16],
+    /// Rows at most; 0 and more than 1,000 are 1,000.
+    pub limit: u32,
+}
+
+/// One job as its owner sees it; part of [`JobListResponse`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobEntry {
+    pub job: [u8; 16],
+    pub name: String,
+    /// [`JobState`](crate::messages::JobState) as its number.
+    pub state: u8,
+    /// Name of the gate that owns it.
+    pub owner: String,
+    pub fence_token: u64,
+    pub accepted_unix_ms: u64,
+    pub requests: u64,
+    pub errors: u64,
+}
+
+/// The answer, in the order of the ids. Low.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct JobListResponse {
+    pub jobs: Vec<JobEntry>,
+    /// Ask again from here; zero: that was all.
+    pub next: [u8; 16],
+    /// Gates that did not answer in time; their jobs are missing.
+    pub missing: Vec<String>,
+}

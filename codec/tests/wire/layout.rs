@@ -67,6 +67,9 @@ layout! {
     JobStatusResponse { job, name, state, error, owner, owner_name, owner_addr, fence_token, accepted_unix_ms, elapsed_ms, requests, errors, dropped, datacenters }
     RegisterCallback { job, last_seq, follow, histograms, #[cfg(feature = "next-minor")] view_ms }
     RegisterCallbackResponse { job, success, owner_addr, state, requests, errors, elapsed_ms, seq, error }
+    JobListRequest { after, limit }
+    JobEntry { job, name, state, owner, fence_token, accepted_unix_ms, requests, errors }
+    JobListResponse { jobs, next, missing }
     NodesRequest { cursor, limit }
     NodesResponse { nodes, next, missing }
     NodeVerdict { observer, node, role, datacenter, decision, signals }

@@ -527,6 +527,21 @@ fn each_normal(visitor: &mut impl Visitor) {
         credit: appended(64),
     });
     visitor.visit(&StatsSnapshot(columns(40)));
+    visitor.visit(&JobListRequest { after: JOB, limit: 100 });
+    visitor.visit(&JobListResponse {
+        jobs: vec![JobEntry {
+            job: JOB,
+            name: "checkout".into(),
+            state: JobState::Running.to_wire(),
+            owner: "gate-2".into(),
+            fence_token: 41,
+            accepted_unix_ms: 1_800_000_000_000,
+            requests: 1_234_567,
+            errors: 12,
+        }],
+        next: JOB,
+        missing: vec!["gate-3".into()],
+    });
 }
 
 /// A histogram of `n` values spread over the range.

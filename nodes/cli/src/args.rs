@@ -10,6 +10,7 @@ use hyperscale_plan::{Stages, parse_header, parse_stages};
 
 use crate::commands::cluster::Cluster;
 use crate::commands::fleet::{ListNodes, OneJob, Submit, Watch};
+use crate::commands::jobs::ListJobs;
 use crate::logging::{Identity, LogFlags};
 use crate::node::NodeFlags;
 
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Cancel(OneJob),
     /// Who is in a fleet?
     Nodes(ListNodes),
+    /// Which jobs does a fleet know?
+    Jobs(ListJobs),
     /// Serve HTTP/1.1 to aim at; counts what it served on /_count
     Target(Target),
 }
@@ -63,6 +66,7 @@ impl Command {
             Self::Watch(_) => "watch",
             Self::Status(_) => "status",
             Self::Cancel(_) => "cancel",
+            Self::Jobs(_) => "jobs",
             Self::Nodes(_) => "nodes",
             Self::Run(_) => "run",
             Self::Check(_) => "check",
@@ -86,6 +90,7 @@ impl Command {
             | Self::Watch(_)
             | Self::Status(_)
             | Self::Cancel(_)
+            | Self::Jobs(_)
             | Self::Nodes(_)
             | Self::Target(_) => "warn",
         }

@@ -78,6 +78,7 @@ pub(crate) fn follow(hear: &mpsc::Receiver<Told>, shown: Shown, outputs: &mut Ou
                 | Notice::Cancelled { .. }
                 | Notice::Nodes { .. }
                 | Notice::Why { .. }
+                | Notice::Jobs { .. }
                 | Notice::Reconnecting { .. },
             )) => {}
             Ok(Told::Interrupted) if shown.interrupt_ends_job => {

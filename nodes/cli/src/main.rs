@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Watch(watch) => commands::fleet::watch(&watch),
         Command::Status(job) => commands::fleet::status(&job),
         Command::Cancel(job) => commands::fleet::cancel(&job),
+        Command::Jobs(jobs) => commands::jobs::jobs(&jobs),
         Command::Nodes(nodes) => commands::fleet::nodes(&nodes),
         Command::Check(check) => commands::check::check(&check),
         Command::Target(target) => commands::target::target(&target),

@@ -1,8 +1,8 @@
 //! One question to the fleet, one answer.
 
 use hyperscale_codec::messages::{
-    JobCancelRequest, JobStatusRequest, NodeEntry, NodeWhyRequest, NodeWhyResponse, NodesRequest,
-    NodesResponse,
+    JobCancelRequest, JobEntry, JobListRequest, JobListResponse, JobStatusRequest, NodeEntry, NodeWhyRequest,
+    NodeWhyResponse, NodesRequest, NodesResponse,
 };
 use hyperscale_codec::{Head, JobId};
 use hyperscale_core::LinkId;
@@ -20,6 +20,12 @@ pub enum Question {
     Nodes {
         /// Rows that came so far; empty at first.
         so_far: Vec<NodeEntry>,
+    },
+    /// Which jobs are there?
+    Jobs {
+        /// Rows that came so far, and gates that did not tell; empty at first.
+        so_far: Vec<JobEntry>,
+        missing: Vec<String>,
     },
     /// Why is the node of this name judged as it is?
     Why { name: String },
@@ -46,6 +52,9 @@ impl Question {
             Self::Why { name } => {
                 effects.send(link, Head::request(QUESTION), &NodeWhyRequest { name: name.clone() });
             }
+            Self::Jobs { .. } => {
+                effects.send(link, Head::request(QUESTION), &JobListRequest { after: [0; 16], limit: 0 });
+            }
             // From the start: what came before a lost connection may have changed.
             Self::Nodes { .. } => effects.send(link, Head::request(QUESTION), &first_page()),
         }
@@ -64,6 +73,21 @@ impl ClientCore {
         self.goal = Goal::Done;
         let NodeWhyResponse { verdicts, missing } = answer;
         self.notify(effects, Notice::Why { verdicts, missing });
+    }
+
+    pub(crate) fn on_jobs(&mut self, link: LinkId, page: JobListResponse, effects: &mut ClientEffects) {
+        let Goal::Answer(Question::Jobs { so_far, missing }) = &mut self.goal else { return };
+        so_far.extend(page.jobs);
+        missing.extend(page.missing);
+        if page.next == [0; 16] {
+            let (jobs, mut missing) = (std::mem::take(so_far), std::mem::take(missing));
+            missing.sort_unstable();
+            missing.dedup();
+            self.goal = Goal::Done;
+            self.notify(effects, Notice::Jobs { jobs, missing });
+        } else {
+            effects.send(link, Head::request(QUESTION), &JobListRequest { after: page.next, limit: 0 });
+        }
     }
 
     pub(crate) fn on_nodes(&mut self, link: LinkId, page: NodesResponse, effects: &mut ClientEffects) {

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ErrorReply, Goodbye, JobAck, JobCancelRequest, JobCancelResponse, JobFinalResult, JobFinalResultAck,
-    JobStatusPush, JobStatusResponse, JobSubmit, NodeEntry, NodeVerdict, NodeWhyResponse, NodesResponse,
-    RegisterCallbackResponse,
+    ErrorReply, Goodbye, JobAck, JobCancelRequest, JobCancelResponse, JobEntry, JobFinalResult,
+    JobFinalResultAck, JobListResponse, JobStatusPush, JobStatusResponse, JobSubmit, NodeEntry, NodeVerdict,
+    NodeWhyResponse, NodesResponse, RegisterCallbackResponse,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Features, Head, JobId, Kind, RawFrame, to_owned};
 use hyperscale_core::{Core, DialId, Effects, Event, Instant, LinkId, WallClock};
@@ -57,6 +57,8 @@ pub enum Notice {
     Status(Box<JobStatusResponse>),
     /// Who is in the fleet; workers of the managers in `missing` are not listed.
     Nodes { nodes: Vec<NodeEntry>, missing: Vec<String> },
+    /// The jobs that the fleet knows; those of the gates in `missing` are not listed.
+    Jobs { jobs: Vec<JobEntry>, missing: Vec<String> },
     /// How a node is judged, and by which signals; managers in `missing` did not answer.
     Why { verdicts: Vec<NodeVerdict>, missing: Vec<String> },
     /// The connection is lost; others are tried.
@@ -167,8 +169,13 @@ impl ClientCore {
     /// Says what is wanted on the link that is up.
     pub(crate) fn say(&mut self, effects: &mut ClientEffects) {
         let Some((link, _)) = self.link else { return };
-        if let Goal::Answer(Question::Nodes { so_far }) = &mut self.goal {
-            so_far.clear();
+        match &mut self.goal {
+            Goal::Answer(Question::Nodes { so_far }) => so_far.clear(),
+            Goal::Answer(Question::Jobs { so_far, missing }) => {
+                so_far.clear();
+                missing.clear();
+            }
+            Goal::Nothing | Goal::Submit(_) | Goal::Follow(_) | Goal::Answer(_) | Goal::Done => {}
         }
         match &self.goal {
             Goal::Submit(submit) => {
@@ -243,6 +250,10 @@ impl ClientCore {
                 let page = to_owned::<NodesResponse>(frame.decode::<NodesResponse>(scratch)?)?;
                 self.on_nodes(link, page, effects);
             }
+            Kind::JobListResponse => {
+                let page = to_owned::<JobListResponse>(frame.decode::<JobListResponse>(scratch)?)?;
+                self.on_jobs(link, page, effects);
+            }
             Kind::NodeWhyResponse => {
                 let answer = frame.decode::<NodeWhyResponse>(scratch)?;
                 self.on_verdicts(to_owned::<NodeWhyResponse>(answer)?, effects);
@@ -296,7 +307,8 @@ impl ClientCore {
             | Kind::PushPull
             | Kind::StatsUpdate
             | Kind::StatsAck
-            | Kind::StatsSnapshot => {}
+            | Kind::StatsSnapshot
+            | Kind::JobListRequest => {}
         }
         Ok(())
     }

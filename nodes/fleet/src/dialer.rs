@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use hyperscale_codec::{NodeId, ShardId, Verdict};
 use hyperscale_core::{DialError, DialId, Effects, Instant, LinkId, Peer};
+use hyperscale_reliability::JitterStrategy;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
 /// Targets at most; more are not dialled.
 const TARGETS_MAX: usize = 4096;
@@ -173,9 +174,10 @@ impl Dialer {
     fn again(&mut self, now: Instant, which: impl Fn(&Target) -> bool, wait: Option<Duration>) {
         let Some(at) = self.targets.iter().position(which) else { return };
         let Some(target) = self.targets.get_mut(at) else { return };
-        let doubled = BASE.saturating_mul(1 << target.failures.min(16)).min(CAP);
-        // Equal jitter: half of it for sure, so that a fleet that restarts does not come all at once.
-        let wait = wait.unwrap_or_else(|| doubled / 2 + doubled.mul_f64(self.rng.random_range(0.0..0.5)));
+        let failures = target.failures;
+        // Half of it for sure, so that a fleet that restarts does not come all at once.
+        let drawn = || JitterStrategy::Equal.delay((BASE, CAP), failures, BASE, &mut self.rng);
+        let wait = wait.unwrap_or_else(drawn);
         target.state = State::Due(now + wait);
         target.failures = target.failures.saturating_add(1);
         if target.learned && target.failures >= LEARNED_FAILURES_MAX {

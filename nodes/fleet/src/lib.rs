@@ -2,6 +2,7 @@
 //! and how far its peers' clocks are off. Pure.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod card;
 mod clock;
 mod departed;
@@ -11,16 +12,20 @@ mod link;
 mod membership;
 mod pulse;
 mod row;
+mod time_left;
 mod verdict;
 
+pub use calls::{Asking, CallKey, Calls, Due, Fate, Insists, Policy};
 pub use card::{Card, ROWS_MAX, page};
 pub use clock::{ClockOffset, OffsetFilter};
 pub use departed::Departed;
 pub use dialer::{Dialer, Dialled};
+pub use hyperscale_reliability::{CallError, Deadline, GiveUp};
 pub use hyperscale_swim::{MemberState, MemberView, SwimConfig};
 pub use identity::Identity;
 pub use link::PeerLink;
 pub use membership::{Change, GroupKind, Membership, MembershipConfig, follow_member, node_state};
 pub use pulse::{BEAT, Pulse, beat_ms};
-pub use row::{load_reason, node_row, progress, verdict_row};
+pub use row::{job_row, load_reason, node_row, progress, verdict_row};
+pub use time_left::{nobody_waits, time_left};
 pub use verdict::{own_verdict, signal, verdict};

@@ -1,8 +1,12 @@
 //! From what travels to what people see.
 
-use hyperscale_codec::messages::{NodeEntry, NodeState as WireState, NodeVerdict};
-use hyperscale_codec::{NodeId, ProtocolVersion, Role};
-use hyperscale_view::{NodeRow, NodeState, Overload, Progress, Reason, SignalRow, VerdictRow};
+use hyperscale_codec::messages::{
+    JobEntry, JobState as WireJobState, NodeEntry, NodeState as WireState, NodeVerdict,
+};
+use hyperscale_codec::{JobId, NodeId, ProtocolVersion, Role};
+use hyperscale_view::{
+    JobRow, JobState, NodeRow, NodeState, Overload, Progress, Reason, SignalRow, VerdictRow,
+};
 
 /// A node as tables and JSON show it.
 #[must_use]
@@ -41,6 +45,32 @@ pub fn node_row(entry: &NodeEntry) -> NodeRow {
         clock_error_ms: entry
             .clock_known
             .then(|| milliseconds(i64::try_from(entry.clock_error_us).unwrap_or(i64::MAX))),
+    }
+}
+
+/// A job as tables and JSON show it.
+#[must_use]
+pub fn job_row(entry: JobEntry) -> JobRow {
+    let state = match WireJobState::from_wire(entry.state) {
+        WireJobState::Accepted => JobState::Accepted,
+        WireJobState::Queued => JobState::Queued,
+        WireJobState::Dispatching
+        | WireJobState::Running
+        | WireJobState::Completing
+        | WireJobState::Cancelling => JobState::Running,
+        WireJobState::Completed => JobState::Completed,
+        WireJobState::Failed => JobState::Failed,
+        WireJobState::Cancelled => JobState::Cancelled,
+    };
+    JobRow {
+        job_id: JobId::from_bytes(entry.job).to_string(),
+        name: entry.name,
+        state,
+        owner: entry.owner,
+        fence_token: entry.fence_token,
+        accepted_unix_ms: entry.accepted_unix_ms,
+        requests: entry.requests,
+        errors: entry.errors,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cancels (20-3): one decision in the ledger, told to every datacenter, answered with the sum. Idempotent.
 
 use hyperscale_codec::messages::{
-    ArchivedJobCancelRequest, DcCancel, JobCancelRequest, JobCancelResponse, JobState, WorkflowState,
+    ArchivedJobCancelRequest, DcCancel, JobCancelResponse, JobState, WorkflowState,
 };
 use hyperscale_codec::{ErrorCode, Head, JobId, RawFrame};
 use hyperscale_core::LinkId;
@@ -9,6 +9,9 @@ use hyperscale_ledger::GateEntry;
 
 use crate::core::{Command, GateCore, GateEffects, refuse};
 use crate::job::Waiting;
+
+/// Who waits for the end of one cancelled job, at most.
+const CANCELLERS_MAX: usize = 1_024;
 
 impl GateCore {
     pub(crate) fn on_cancel(
@@ -38,6 +41,10 @@ impl GateCore {
             refuse(effects, link, frame, ErrorCode::StaleToken, text);
             return;
         }
+        if job.cancellers.len() >= CANCELLERS_MAX {
+            // Whoever waited longest asks again.
+            job.cancellers.remove(0);
+        }
         job.cancellers.push(Waiting { link, correlation });
         if job.state().is_final() {
             self.answer_cancellers(id, effects);
@@ -61,17 +68,9 @@ impl GateCore {
             self.finish(id, JobState::Cancelled, String::new(), effects);
             return;
         }
-        let order = JobCancelRequest {
-            job_id: id.to_bytes(),
-            requester_id: self.config.identity.node.to_bytes(),
-            timestamp: self.config.wall.unix_ms(now),
-            fence_token: job.token,
-            reason: "cancelled by its client".to_owned(),
-            ..JobCancelRequest::default()
-        };
-        for part in job.datacenters.values().filter(|part| part.outcome.is_none()) {
-            effects.send(part.link, Head::default().job(id), &order);
-        }
+        let running = job.datacenters.iter().filter(|(_, part)| part.outcome.is_none());
+        let running: Vec<String> = running.map(|(name, _)| name.clone()).collect();
+        running.iter().for_each(|name| self.cancel_part(id, name, effects));
     }
 
     /// Answers who waits for a cancel, once the job has ended.

@@ -6,27 +6,32 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     DcFinalResult, ErrorReply, GateHeartbeat, GatePeerRegistration, GatePeerRegistrationResponse, Goodbye,
-    JobCancelRequest, JobDispatchAck, JobFinalResultAck, JobProgress, JobStatusRequest, JobSubmit,
-    ManagerHeartbeat, ManagerPeerRegistration, NodeWhyRequest, NodeWhyResponse, NodesRequest, NodesResponse,
-    PushPull, RegisterCallback, StatsAck, StatsFinal, StatsSnapshot, StatsUpdate,
+    JobCancelRequest, JobCancelResponse, JobDispatchAck, JobFinalResultAck, JobListRequest, JobListResponse,
+    JobProgress, JobStatusRequest, JobSubmit, ManagerHeartbeat, ManagerPeerRegistration, NodeWhyRequest,
+    NodeWhyResponse, NodesRequest, NodesResponse, PushPull, RateLimitResponse, RegisterCallback, StatsAck,
+    StatsFinal, StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_fleet::{
-    BEAT, Change, Departed, Dialer, Identity, MemberView, Membership, MembershipConfig, PeerLink,
+    BEAT, Calls, Change, Departed, Dialer, Identity, MemberView, Membership, MembershipConfig, PeerLink,
+    nobody_waits,
 };
 use hyperscale_health::{DatacenterHealthManager, GateHealthState, NodeHealthTracker};
 use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
 
-use crate::dispatch::DISPATCH;
+use crate::calls::Call;
 use crate::forward::Forwards;
 use crate::job::GateJob;
+use crate::job_list::JobLists;
 use crate::peers::{GatePeer, Manager};
 use crate::roster::Rosters;
 
 /// Live jobs of one gate at most; one more is refused `capacity`.
 const JOBS_MAX: usize = 10_000;
+/// So that calls do not draw what the dials draw.
+const CALLS: u64 = 0x6361_6c6c_7300;
 /// A finished job is remembered so long, to answer repeats.
 pub(crate) const REMEMBER: Duration = Duration::from_secs(600);
 
@@ -94,8 +99,10 @@ pub struct GateCore {
     /// How managers and their datacenters are, and the other gates.
     pub(crate) health: DatacenterHealthManager,
     pub(crate) gates_health: NodeHealthTracker<GateHealthState>,
+    pub(crate) calls: Calls<Call>,
     pub(crate) forwards: Forwards,
     pub(crate) rosters: Rosters,
+    pub(crate) job_lists: JobLists,
     pub(crate) membership: Membership,
     /// Gates and managers that are not linked any more.
     pub(crate) departed: Departed,
@@ -130,8 +137,10 @@ impl GateCore {
             managers: BTreeMap::new(),
             health: DatacenterHealthManager::default(),
             gates_health: NodeHealthTracker::default(),
+            calls: Calls::new(config.seed ^ CALLS),
             forwards: Forwards::default(),
             rosters: Rosters::default(),
+            job_lists: JobLists::default(),
             membership: Membership::new(
                 &crate::membership::member(&config),
                 config.membership.clone(),
@@ -183,6 +192,10 @@ impl GateCore {
         if frame.header.flags.contains(Flags::REPLY) && self.on_forwarded_reply(link, &frame, effects) {
             return;
         }
+        if nobody_waits(&frame) {
+            let text = "the caller's time was over when the request came".to_owned();
+            return refuse(effects, link, &frame, ErrorCode::DeadlineExceeded, text);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let done = match frame.kind() {
             Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
@@ -233,6 +246,13 @@ impl GateCore {
                 let number = frame.header.correlation;
                 self.on_verdicts(link, number, frame.decode::<NodeWhyResponse>(scratch)?, effects);
             }
+            Kind::JobListRequest => {
+                self.on_job_list(link, &frame, frame.decode::<JobListRequest>(scratch)?, effects);
+            }
+            Kind::JobListResponse => {
+                let number = frame.header.correlation;
+                self.on_jobs_told(link, number, frame.decode::<JobListResponse>(scratch)?, effects);
+            }
             Kind::GatePeerRegistration => {
                 self.on_gate(link, &frame, frame.decode::<GatePeerRegistration>(scratch)?, effects);
             }
@@ -276,16 +296,17 @@ impl GateCore {
                 self.on_dc_final(link, &frame, frame.decode::<DcFinalResult>(scratch)?, effects);
             }
             Kind::PushPull => self.on_push_pull(link, &frame, frame.decode::<PushPull>(scratch)?, effects),
-            Kind::ErrorReply => match (frame.header.correlation, frame.job()) {
-                (DISPATCH, Some(job)) if self.managers.contains_key(&link) => {
-                    let told = frame.decode::<ErrorReply>(scratch)?;
-                    self.on_dispatch_refused(link, job, told.message.as_str(), effects);
-                }
-                (number, _) => self.on_question_refused(link, number, effects),
-            },
+            Kind::ErrorReply => {
+                self.on_error_reply(link, &frame, frame.decode::<ErrorReply>(scratch)?, effects);
+            }
+            Kind::RateLimitResponse => {
+                self.on_rate_limited(link, &frame, frame.decode::<RateLimitResponse>(scratch)?, effects);
+            }
+            Kind::JobCancelResponse => {
+                self.on_cancel_answer(link, &frame, frame.decode::<JobCancelResponse>(scratch)?, effects);
+            }
             // Kinds whose senders never talk to a gate about anything it does.
-            Kind::JobCancelResponse
-            | Kind::WorkflowCancelRequest
+            Kind::WorkflowCancelRequest
             | Kind::WorkflowCancelResponse
             | Kind::WorkflowFinalResult
             | Kind::WorkflowFinalResultAck
@@ -293,7 +314,6 @@ impl GateCore {
             | Kind::JobFinalResult
             | Kind::StatsFinalAck
             | Kind::JobAck
-            | Kind::RateLimitResponse
             | Kind::JobDispatch
             | Kind::WorkflowDispatch
             | Kind::WorkflowDispatchAck
@@ -337,12 +357,14 @@ impl GateCore {
         self.expire_cancels(effects);
         self.expire_forwards(effects);
         self.expire_rosters(effects);
+        self.expire_job_lists(effects);
         let now = self.now;
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
             self.judge_nodes();
             self.beat(effects);
         }
+        self.make_due_calls(effects);
         self.dialer.go(now, effects);
         self.membership.on_timer(now, &self.links, effects);
         self.tell_if_drained(effects);
@@ -436,8 +458,10 @@ impl Core for GateCore {
         let own = [
             self.membership.next_deadline(),
             self.dialer.next_deadline(),
+            self.calls.next_deadline(),
             self.forwards.next_deadline(),
             self.rosters.next_deadline(),
+            self.job_lists.next_deadline(),
             (!self.links.is_empty()).then_some(self.next_beat),
         ];
         own.into_iter().flatten().chain(jobs).min()

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyperscale_codec::messages::{ArchivedJobDispatchAck, JobDispatch, JobState};
-use hyperscale_codec::{Attempt, Head, JobId, NodeId};
+use hyperscale_codec::{Attempt, JobId, NodeId};
 use hyperscale_core::LinkId;
 use hyperscale_datacenters::{Assignment, ManagerDispatcher, ManagerState, Missing, Patience, Placed, Site};
 use hyperscale_fleet::Pulse;
+use hyperscale_health::RoutingDecision;
 use hyperscale_ledger::GateEntry;
 
+use crate::calls::Call;
 use crate::core::{Command, GateCore, GateEffects};
 use crate::finish::acknowledge_finals;
 use crate::job::{Datacenter, DcOutcome, GateJob};
@@ -21,9 +23,6 @@ const MANAGERS_TRIED: usize = 2;
 const FALLBACK: &str = "datacenter_fallback";
 /// Datacenters that are asked to take one part of a job, one after the other.
 const DATACENTERS_TRIED: u32 = 3;
-
-/// The number of a dispatch; an error in answer to it names the job by its route.
-pub(crate) const DISPATCH: u32 = 1;
 
 impl GateCore {
     /// Dispatches every queued job whose datacenters have workers.
@@ -48,7 +47,7 @@ impl GateCore {
             let pulse = self.links.get(link).map(|link| &link.pulse);
             let state = ManagerState {
                 node: manager.card.node,
-                decision: self.fitness(manager.card.node),
+                decision: self.fitness(manager.card.node).max(self.doubt(manager.card.node)),
                 worker_shards: manager.worker_shards,
                 overload: pulse.map_or(0, Pulse::overload),
                 // Half of what the quickest exchange of heartbeats took.
@@ -59,6 +58,14 @@ impl GateCore {
         let class = |name: &str| self.health.class(self.now, name);
         let site = |(name, managers): (&str, _)| Site { name: name.to_owned(), class: class(name), managers };
         sites.into_iter().map(site).collect()
+    }
+
+    /// Who does not answer calls is asked when nobody else is there.
+    fn doubt(&self, manager: NodeId) -> RoutingDecision {
+        match self.calls.is_left_alone(manager) {
+            true => RoutingDecision::Investigate,
+            false => RoutingDecision::Route,
+        }
     }
 
     fn place(&self, id: JobId, sites: &[Site], patience: Patience) -> Option<Result<Placed, Missing>> {
@@ -101,7 +108,19 @@ impl GateCore {
         }
         let Some(part) = job.datacenters.get_mut(datacenter) else { return };
         part.given_to = part.given_to.or(self.links.get(&part.link).map(|link| link.boot));
-        let dispatch = JobDispatch {
+        job.view.expect(part.link);
+        self.give_part(id, datacenter, effects);
+    }
+
+    pub(crate) fn part_mut(&mut self, id: JobId, datacenter: &str) -> Option<&mut Datacenter> {
+        self.jobs.get_mut(&id)?.datacenters.get_mut(datacenter)
+    }
+
+    /// What the manager of a datacenter is told to run; `None`: nothing any more.
+    pub(crate) fn part_of(&self, id: JobId, datacenter: &str) -> Option<JobDispatch> {
+        let job = self.jobs.get(&id).filter(|job| job.cancel_since.is_none())?;
+        let part = job.datacenters.get(datacenter).filter(|part| part.outcome.is_none())?;
+        Some(JobDispatch {
             job: id.to_bytes(),
             fence_token: job.token,
             attempt: part.attempt.0,
@@ -112,9 +131,7 @@ impl GateCore {
             unit_count: part.units.count,
             units: part.units.of,
             ..JobDispatch::default()
-        };
-        effects.send(part.link, Head::request(DISPATCH).job(id), &dispatch);
-        job.view.expect(part.link);
+        })
     }
 
     pub(crate) fn on_dispatch_ack(
@@ -125,6 +142,10 @@ impl GateCore {
     ) {
         let id = JobId::from_bytes(ack.job);
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        let asked = job.datacenters.iter().find(|(_, part)| part.link == link);
+        if let Some((name, _)) = asked {
+            self.calls.answered(self.now, &Call::Dispatch(id, name.clone()));
+        }
         if ack.accepted {
             if job.state() == JobState::Dispatching {
                 job.go(JobState::Running);
@@ -172,6 +193,7 @@ impl GateCore {
         let Some(link) = self.link_of_manager(manager) else { return false };
         let Some(job) = self.jobs.get_mut(&id) else { return false };
         let Some(part) = job.datacenters.remove(name) else { return false };
+        self.calls.forget(&Call::Dispatch(id, name.to_owned()));
         job.view.forget(part.link);
         job.event(now, FALLBACK, format!("{refusal}; {datacenter} takes its part"));
         let attempt = Attempt(part.attempt.0.saturating_add(1));
@@ -184,6 +206,19 @@ impl GateCore {
         true
     }
 
+    /// Asks another manager of a datacenter, for the one that was asked is loaded and has not taken the part.
+    pub(crate) fn ask_less_loaded(&mut self, id: JobId, name: &str, effects: &mut GateEffects) {
+        let sites = self.sites();
+        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(part) = job.datacenters.get(name) else { return };
+        let mut asked = part.refused_by.clone();
+        asked.push(part.manager);
+        let next = ManagerDispatcher::new(id, &job.plan, &sites).next_manager(name, &asked);
+        if let Some(manager) = next {
+            self.hand_on(id, name, manager, effects);
+        }
+    }
+
     /// The same part, to another manager of its datacenter.
     fn hand_on(&mut self, id: JobId, name: &str, manager: NodeId, effects: &mut GateEffects) -> bool {
         let Some(link) = self.link_of_manager(manager) else { return false };
@@ -191,6 +226,7 @@ impl GateCore {
         let Some(part) = job.datacenters.get_mut(name) else { return false };
         job.view.forget(part.link);
         (part.manager, part.given_to, part.link) = (manager, None, link);
+        (part.asked, part.refused) = (0, 0);
         self.on_assigned(id, name, effects);
         true
     }
@@ -218,6 +254,7 @@ impl GateCore {
         });
         let (link, attempt, token) = (part.link, part.attempt, job.token);
         job.view.forget(link);
+        self.forget_part(id, name);
         let datacenter = name.to_owned();
         effects.command(Command::Propose(GateEntry::DcFinished { job: id, token, datacenter, attempt }));
     }
@@ -257,7 +294,12 @@ impl GateCore {
             }
         }
         // The same attempt: a manager that has it answers as before, and starts nothing.
-        again.into_iter().for_each(|(id, datacenter)| self.on_assigned(id, &datacenter, effects));
+        for (id, datacenter) in again {
+            match self.jobs.get(&id).is_some_and(|job| job.cancel_since.is_some()) {
+                true => self.cancel_part(id, &datacenter, effects),
+                false => self.on_assigned(id, &datacenter, effects),
+            }
+        }
     }
 
     /// A manager that does not come back ends its parts with what it told so far.

@@ -59,6 +59,7 @@ impl GateCore {
             job.events.extend(told.events.into_iter().take(64));
             job.view.forget(link);
             let datacenter = told.datacenter;
+            self.forget_part(id, &datacenter);
             effects.command(Command::Propose(GateEntry::DcFinished { job: id, token, datacenter, attempt }));
         }
         effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);

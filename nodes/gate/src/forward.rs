@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use hyperscale_codec::{ErrorCode, Flags, HeadPatch, JobId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
+use hyperscale_fleet::time_left;
 use hyperscale_jobs::Member;
 
 use crate::core::{GateCore, GateEffects, refuse, refuse_late};
 
 /// Requests passed on and not yet answered, at most; one more is refused `overloaded`.
 const OPEN_MAX: usize = 4096;
+/// Numbers from here on are calls and questions of this node's own.
+const CALLS: u32 = 1 << 30;
 /// An answer that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A question crosses so many gates at most (the codec refuses at 8).
@@ -48,13 +51,14 @@ impl Forwards {
         self.passed_on
     }
 
-    /// A free number; 0 to 15 are this node's own requests.
+    /// A free number; 0 to 15 are for what nobody waits for, and above are this node's own calls.
     fn number(&mut self) -> Option<u32> {
         if self.open.len() >= OPEN_MAX {
             return None;
         }
         loop {
-            self.last = self.last.wrapping_add(1).max(16);
+            self.last =
+                if self.last.saturating_add(1) < CALLS { self.last.saturating_add(1).max(16) } else { 16 };
             if !self.open.contains_key(&self.last) {
                 return Some(self.last);
             }
@@ -113,7 +117,8 @@ impl GateCore {
                 return;
             };
             patch.correlation = number;
-            let due = self.now + PATIENCE;
+            // The frame goes on as it came, the caller's time in it too: a hop takes milliseconds of it.
+            let due = self.now + time_left(frame).map_or(PATIENCE, |left| left.min(PATIENCE));
             let open = Open { origin: link, correlation: frame.header.correlation, to, due };
             self.forwards.open.insert(number, open);
         }

@@ -44,6 +44,11 @@ pub(crate) struct Datacenter {
     pub(crate) link: LinkId,
     pub(crate) attempt: Attempt,
     pub(crate) units: Units,
+    /// How often its manager was asked to take it, and how often it refused for now.
+    pub(crate) asked: u32,
+    pub(crate) refused: u32,
+    /// The same of all managers, of those that refused.
+    pub(crate) in_vain: u32,
     /// Managers of this datacenter that refused this part.
     pub(crate) refused_by: Vec<NodeId>,
     /// Datacenters that refused it before.
@@ -68,6 +73,9 @@ impl Datacenter {
             link,
             attempt,
             units,
+            asked: 0,
+            refused: 0,
+            in_vain: 0,
             refused_by: Vec::new(),
             refused_in: Vec::new(),
             lost_since: None,

@@ -5,6 +5,7 @@
 //! serialized by ownership (B-3). Durable facts change only when an entry comes back committed. Pure.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod cancel;
 mod core;
 mod dispatch;
@@ -12,6 +13,7 @@ mod finish;
 mod forward;
 mod health;
 mod job;
+mod job_list;
 mod membership;
 mod peers;
 mod roster;

@@ -16,14 +16,13 @@ use hyperscale_fleet::{Card, Dialled, PeerLink};
 use hyperscale_health::RoutingDecision;
 use hyperscale_jobs::Member;
 
+use crate::calls::Call;
 use crate::core::{Command, GateCore, GateEffects};
 
 /// Gates of one fleet, and managers of one gate, at most; one more is refused.
 const PEERS_MAX: usize = 1_024;
 /// Shards of one gate at most.
 const SHARDS_MAX: u16 = 1_024;
-/// The only request of a gate's own that needs a number.
-const REGISTER: u32 = 1;
 
 /// Another gate.
 #[derive(Debug, Clone)]
@@ -64,15 +63,17 @@ impl GateCore {
             gate.links.insert(link, hello.shard);
         }
         if dial.is_some() {
-            effects.send(link, Head::request(REGISTER), &self.config.identity.gate_registration());
+            self.register(link, effects);
         }
     }
 
     pub(crate) fn on_link_down(&mut self, link: LinkId, effects: &mut GateEffects) {
         self.dialer.on_down(self.now, link);
         self.jobs.values_mut().for_each(|job| job.forget_link(link));
+        self.calls.on_link_down(self.now, link);
         self.fail_forwards(link, effects);
         self.forget_roster_link(link, effects);
+        self.forget_job_list_link(link, effects);
         let gone = self.links.remove(&link);
         self.membership.on_link_down(self.now, (link, gone.as_ref()), &self.links, effects);
         let Some(gone) = gone else { return };
@@ -209,6 +210,7 @@ impl GateCore {
         answer: &ArchivedGatePeerRegistrationResponse,
         effects: &mut GateEffects,
     ) {
+        self.calls.answered(self.now, &Call::Register(link));
         if answer.accepted {
             self.joined = true;
             self.dialer.settled(link);

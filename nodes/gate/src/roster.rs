@@ -8,9 +8,9 @@ use hyperscale_codec::messages::{
     ArchivedNodeWhyRequest, ArchivedNodeWhyResponse, ArchivedNodesRequest, ArchivedNodesResponse, NodeEntry,
     NodeVerdict, NodeWhyRequest, NodeWhyResponse, NodesRequest, NodesResponse,
 };
-use hyperscale_codec::{Encode, Head, RawFrame, to_owned};
+use hyperscale_codec::{Encode, Extensions, Head, RawFrame, to_owned};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_fleet::{Card, page};
+use hyperscale_fleet::{Card, page, time_left};
 
 use crate::core::{GateCore, GateEffects};
 
@@ -67,7 +67,7 @@ impl GateCore {
             rows: self.own_rows(self.now),
         };
         let question = NodesRequest { cursor: String::new(), limit: 0 };
-        self.ask_managers(link, frame.header.correlation, asked, &question, effects);
+        self.ask_managers(link, frame, asked, &question, effects);
     }
 
     /// Why is this node judged as it is?
@@ -81,19 +81,21 @@ impl GateCore {
         let name = request.name.as_str();
         let asked = Asked::Why(self.verdicts(name, self.now));
         let question = NodeWhyRequest { name: name.to_owned() };
-        self.ask_managers(link, frame.header.correlation, asked, &question, effects);
+        self.ask_managers(link, frame, asked, &question, effects);
     }
 
     /// Answers when all managers did, or after a while.
     fn ask_managers<M: Encode>(
         &mut self,
         link: LinkId,
-        correlation: u32,
+        frame: &RawFrame<'_>,
         asked: Asked,
         question: &M,
         effects: &mut GateEffects,
     ) {
-        let due = self.now + PATIENCE;
+        let wait = time_left(frame).map_or(PATIENCE, |left| left.min(PATIENCE));
+        let due = self.now + wait;
+        let correlation = frame.header.correlation;
         let mut open = Open { link, correlation, asked, waiting: BTreeSet::new(), due };
         if self.rosters.open.len() < OPEN_MAX {
             open.waiting = self.managers.keys().copied().collect();
@@ -104,8 +106,11 @@ impl GateCore {
         }
         let number = FIRST | self.rosters.last;
         self.rosters.last = (self.rosters.last + 1) % FIRST;
+        // Asked once: who is too loaded to say in time is named as missing, and the client may ask again.
+        let deadline_ms = u32::try_from(wait.as_millis()).ok();
+        let extensions = Extensions { deadline_ms, ..Extensions::default() };
         for manager in &open.waiting {
-            effects.send(*manager, Head::request(number), question);
+            effects.send_with(*manager, Head::request(number), &extensions, question);
         }
         self.rosters.open.insert(number, open);
     }

@@ -1,14 +1,13 @@
 //! What this shard tells of itself to the admin port.
 
 use hyperscale_codec::NodeId;
-use hyperscale_codec::messages::{JobState as WireState, NodeEntry};
+use hyperscale_codec::messages::NodeEntry;
 use hyperscale_core::Instant;
-use hyperscale_fleet::{load_reason, node_row, progress};
+use hyperscale_fleet::{job_row, load_reason, node_row, progress};
 use hyperscale_health::HealthSignals as _;
-use hyperscale_view::{Gauge, JobRow, JobState, NodeRow, Reason, ShardView};
+use hyperscale_view::{Gauge, NodeRow, Reason, ShardView};
 
 use crate::core::GateCore;
-use crate::job::GateJob;
 
 impl GateCore {
     /// What holds at `now`.
@@ -33,9 +32,10 @@ impl GateCore {
                 ),
             ],
             nodes: self.own_rows(now).iter().map(|entry| self.judged_row(entry, now)).collect(),
-            jobs: self.jobs.values().map(|job| self.job_row(job)).collect(),
+            jobs: self.jobs.values().map(|job| job_row(self.job_entry(job))).collect(),
             gauges: [
                 self.membership.gauges(),
+                self.calls.gauges(),
                 vec![
                     level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
                     level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),
@@ -64,29 +64,6 @@ impl GateCore {
         let row = node_row(entry);
         let progress = manager.or_else(gate).map_or(row.progress, |state| progress(state.word()));
         NodeRow { progress, ..row }
-    }
-
-    fn job_row(&self, job: &GateJob) -> JobRow {
-        let state = match job.state() {
-            WireState::Accepted => JobState::Accepted,
-            WireState::Queued => JobState::Queued,
-            WireState::Dispatching | WireState::Running | WireState::Completing | WireState::Cancelling => {
-                JobState::Running
-            }
-            WireState::Completed => JobState::Completed,
-            WireState::Failed => JobState::Failed,
-            WireState::Cancelled => JobState::Cancelled,
-        };
-        JobRow {
-            job_id: job.id.to_string(),
-            name: job.plan.name.clone(),
-            state,
-            owner: self.config.identity.name.clone(),
-            fence_token: job.token,
-            accepted_unix_ms: self.config.wall.unix_ms(job.accepted_at),
-            requests: job.running.requests,
-            errors: job.running.errors,
-        }
     }
 }
 

@@ -290,6 +290,8 @@ impl ManagerCore {
             Kind::StatsAck | Kind::JobProgressAck | Kind::WorkflowStatus => {}
             Kind::JobSubmit
             | Kind::JobAck
+            | Kind::JobListRequest
+            | Kind::JobListResponse
             | Kind::RateLimitResponse
             | Kind::JobDispatchAck
             | Kind::WorkflowDispatch

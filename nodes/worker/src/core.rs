@@ -189,6 +189,8 @@ impl WorkerCore {
             | Kind::StatsFinal
             | Kind::JobSubmit
             | Kind::JobAck
+            | Kind::JobListRequest
+            | Kind::JobListResponse
             | Kind::RateLimitResponse
             | Kind::JobDispatch
             | Kind::JobDispatchAck

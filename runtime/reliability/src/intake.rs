@@ -10,7 +10,8 @@ use rand::{Rng, SeedableRng};
 
 use crate::answer::{Answer, ShedAnswer};
 use crate::load_shedding::{LoadShedder, classify_request};
-use crate::{LoadGauge, Operation, OverloadState};
+use crate::rate_limiting::LinkedClient;
+use crate::{LoadGauge, NodeRateLimiter, Operation, OverloadState, RateLimitConfig, RateLimited};
 
 /// What becomes of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub enum Admission {
 /// Who sends on one link, as far as its rate goes. Made when the link comes up ([`Intake::caller`]).
 #[derive(Debug)]
 pub struct Caller {
-    role: Role,
+    /// Of one that is held to limits.
+    client: Option<LinkedClient>,
     /// It knows the message for refusals over a rate.
     own_message: bool,
 }
@@ -90,6 +92,7 @@ impl IntakeCounts {
 #[derive(Debug)]
 pub struct Intake {
     gauge: LoadGauge,
+    limits: NodeRateLimiter,
     sheds: bool,
     counts: IntakeCounts,
     rng: SmallRng,
@@ -97,23 +100,44 @@ pub struct Intake {
 
 impl Intake {
     /// In front of a node of this role, whose load `gauge` tells. Gates and managers shed; a worker's load is its work.
+    /// Clients have the default limits, and at this shard alone: see [`Intake::limited_by`].
     #[must_use]
     pub fn new(role: Role, gauge: LoadGauge, seed: u64) -> Self {
         let sheds = matches!(role, Role::Gate | Role::Manager);
-        Self { gauge, sheds, counts: IntakeCounts::default(), rng: SmallRng::seed_from_u64(seed) }
+        let limits = NodeRateLimiter::new(RateLimitConfig::default(), gauge.clone(), seed);
+        let (counts, rng) = (IntakeCounts::default(), SmallRng::seed_from_u64(seed));
+        Self { gauge, limits, sheds, counts, rng }
+    }
+
+    /// The same with the limits of the whole node, which all its shards share.
+    #[must_use]
+    pub fn limited_by(mut self, limits: NodeRateLimiter) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Who is at the other end of a link that came up, from where; `both`: the features of both ends.
     #[must_use]
-    pub fn caller(&mut self, _now: Instant, _addr: SocketAddr, hello: &Hello, both: Features) -> Caller {
-        Caller { role: hello.role, own_message: both.contains(Features::RATE_LIMITING) }
+    pub fn caller(&mut self, now: Instant, addr: SocketAddr, hello: &Hello, both: Features) -> Caller {
+        let client = match hello.role {
+            Role::Client => self.limits.link(addr.ip(), hello.node, now),
+            // Verified by the fleet; without TLS the role it says it has counts. Backpressure is for these.
+            Role::Gate | Role::Manager | Role::Worker => None,
+        };
+        Caller { client, own_message: both.contains(Features::RATE_LIMITING) }
     }
 
-    /// Whether a frame with this header, which its sender's role may send, is taken.
-    pub fn admit(&mut self, _now: Instant, header: &Header, caller: &mut Caller) -> Admission {
-        let _ = (caller.role, caller.own_message);
+    /// Whether a frame with this header, which its sender's role may send, is taken. Asked once for each frame: it may
+    /// take a token.
+    pub fn admit(&mut self, now: Instant, header: &Header, caller: &mut Caller) -> Admission {
         if let Some(count) = self.counts.of(header.kind) {
             count.came = count.came.saturating_add(1);
+        }
+        if let Err(limited) = self.within_rate(now, header, caller) {
+            if let Some(count) = self.counts.limited.get_mut(limited.operation.index()) {
+                *count = count.saturating_add(1);
+            }
+            return refuse(header, || limit_answer(&limited, caller.own_message));
         }
         let state = self.gauge.state();
         let class = classify_request(header.kind);
@@ -128,11 +152,14 @@ impl Intake {
         if let Some(shed) = shed {
             *shed = shed.saturating_add(1);
         }
-        if !header.flags.contains(Flags::WANTS_REPLY) {
-            return Admission::Refuse(None);
+        refuse(header, || Answer::Shed(ShedAnswer { state, retry_after_ms: self.retry_after_ms(state) }))
+    }
+
+    fn within_rate(&self, now: Instant, header: &Header, caller: &Caller) -> Result<(), RateLimited> {
+        match (&caller.client, Operation::of_number(header.kind)) {
+            (Some(client), Some(operation)) => self.limits.check(client, operation, now),
+            (None, _) | (_, None) => Ok(()),
         }
-        let retry_after_ms = self.retry_after_ms(state);
-        Admission::Refuse(Some(Answer::Shed(ShedAnswer { state, retry_after_ms })))
     }
 
     /// What was taken and refused so far.
@@ -153,3 +180,22 @@ impl Intake {
         u32::try_from(spread.as_millis()).unwrap_or(u32::MAX)
     }
 }
+
+/// Who waits for an answer gets one.
+fn refuse(header: &Header, answer: impl FnOnce() -> Answer) -> Admission {
+    Admission::Refuse(header.flags.contains(Flags::WANTS_REPLY).then(answer))
+}
+
+fn limit_answer(limited: &RateLimited, own_message: bool) -> Answer {
+    Answer::Limited {
+        operation: limited.operation.to_wire(),
+        name: limited.operation.as_str(),
+        retry_after_ms: u32::try_from(limited.retry_after.as_millis()).unwrap_or(u32::MAX),
+        limit: limited.limit,
+        remaining: limited.remaining,
+        own_message,
+    }
+}
+
+#[cfg(test)]
+mod tests;

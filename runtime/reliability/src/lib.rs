@@ -22,7 +22,10 @@ pub use overload::{
     CpuMeter, CpuRule, HostSignal, HostSignals, HostStates, HybridOverloadDetector, InvalidOverloadConfig,
     LoadGauge, MemoryUse, OverloadConfig, OverloadReading, OverloadState, WINDOW_MAX,
 };
-pub use rate_limiting::Operation;
+pub use rate_limiting::{
+    Acquire, CallOutcome, ClientKey, NextCall, NodeRateLimiter, Operation, RateLimit, RateLimitConfig,
+    RateLimitRetry, RateLimitRetryConfig, RateLimited, ServerRateLimiter, StillLimited, TokenBucket,
+};
 pub use retry::{
     CallError, CircuitBreaker, Deadline, GiveUp, JitterStrategy, Retry, RetryBudget, RetryConfig,
     RetryExecutor, Step, retryable,

@@ -2,6 +2,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod facts;
+pub(crate) mod intake;
 pub(crate) mod members;
 pub(crate) mod routing;
 pub(crate) mod subscribers;
@@ -16,6 +17,7 @@ use crate::fleet::Place;
 pub(crate) struct Checkers {
     pub(crate) bounds: bounds::Bounds,
     pub(crate) facts: facts::Facts,
+    pub(crate) intake: intake::IntakeChecker,
     pub(crate) members: members::Members,
     pub(crate) routing: routing::Routing,
     pub(crate) subscribers: subscribers::Subscribers,

@@ -55,7 +55,11 @@ impl Subscribers {
             Notice::Cancelled { success, .. } => {
                 marks.hit(if *success { "cancel answered" } else { "cancel refused" });
             }
-            Notice::Accepted { .. } | Notice::Status(_) | Notice::Nodes { .. } | Notice::Why { .. } => {}
+            Notice::Accepted { .. }
+            | Notice::Status(_)
+            | Notice::Nodes { .. }
+            | Notice::Jobs { .. }
+            | Notice::Why { .. } => {}
         }
     }
 }

@@ -38,6 +38,7 @@ impl Fleet {
             end.heard = heard;
         }
         let peer = Peer { addr: self.nodes[peer].addr, hello };
+        self.let_in(at, link, &peer);
         self.happen(at, Event::LinkUp { link, peer: &peer, dial });
     }
 
@@ -80,6 +81,7 @@ impl Fleet {
     fn end_link(&mut self, at: Place, link: LinkId, why: LinkDown) {
         self.say(at, || format!("ends link {}: {why}", link.0));
         self.network.close(link);
+        self.end_of(at, link);
         self.happen(at, Event::LinkDown { link, why });
     }
 

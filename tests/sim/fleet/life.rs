@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyperscale_core::Instant;
 
+use super::capacity::{Costs, Meter};
 use super::network::Mail;
 
 /// One shard's; those of one node differ in nothing but what waits.
@@ -18,8 +19,12 @@ pub(crate) struct Life {
     pub(crate) busy_until: Instant,
     /// What each event costs its core.
     pub(crate) cost: Duration,
-    /// What has come and was not read.
-    pub(crate) inbox: VecDeque<Mail>,
+    /// What work costs it besides.
+    pub(crate) costs: Costs,
+    /// How long it was at work, and what frames took.
+    pub(super) meter: Meter,
+    /// What has come and was not read, and when.
+    pub(crate) inbox: VecDeque<(Instant, Mail)>,
     /// When its driver last looked after its links, by its own clock.
     pub(crate) swept: Instant,
     /// Nothing ails it since then; it does not run since then: as far as was looked.
@@ -51,6 +56,6 @@ impl Life {
 
     /// Its process is gone, with what it had not read. Its host's clock goes on.
     pub(crate) fn end(&mut self) {
-        *self = Self { ahead: self.ahead, ..Self::default() };
+        *self = Self { ahead: self.ahead, costs: std::mem::take(&mut self.costs), ..Self::default() };
     }
 }

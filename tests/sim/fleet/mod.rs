@@ -1,10 +1,13 @@
 //! A whole fleet in virtual time: any number of gates, datacenters with managers and workers, clients; production cores
-//! joined by a network. What a core wants is in `node`; what its driver does with links in `driver`; how its host is in
-//! `life`; what the network does in `network` and `weather`; what goes wrong is in `trouble`; how a story is told is in
-//! `story`.
+//! joined by a network. What a core wants is in `node`; what its driver does with links in `driver`, and with frames
+//! before the core gets them in `door`; how its host is in `life`, and what work costs there in `capacity`,
+//! and who measures that in `monitor`; what the network does in `network` and `weather`; what goes wrong is in `trouble`; how a story is told is in `story`.
 
+mod capacity;
+mod door;
 mod driver;
 mod life;
+mod monitor;
 pub(crate) mod network;
 mod newer;
 pub(crate) mod node;
@@ -18,12 +21,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::StatsUpdate;
-use hyperscale_codec::{Kind, Limits, RawFrame, Role, ShardId};
+use hyperscale_codec::{Header, Kind, Limits, RawFrame, Role, ShardId};
 use hyperscale_core::{DatagramPort, DialError, Event, Instant, LinkDown, LinkId, Peer};
 use hyperscale_engine::orders::Origin;
 
 use crate::checkers::Checkers;
 use crate::hash::TraceHash;
+#[expect(unused_imports, reason = "stories use it soon")]
+pub(crate) use capacity::Costs;
+use capacity::Work;
 use network::{Mail, Network};
 pub(crate) use newer::lengthen;
 use node::{Asked, Bare, Node, Wish};
@@ -68,6 +74,8 @@ pub(crate) struct Fleet {
     idle_fires: u32,
     /// A link between nodes that is silent for so long is ended by its drivers, if they do such a thing.
     pub(crate) idle: Option<Duration>,
+    /// Whether the load of nodes is measured.
+    measured: bool,
     /// Over everything that was delivered, and when.
     pub(crate) hash: TraceHash,
     pub(crate) checkers: Checkers,
@@ -100,6 +108,7 @@ impl Fleet {
             settling: false,
             idle_fires: 0,
             idle,
+            measured: false,
             hash: TraceHash::default(),
             checkers: Checkers::default(),
             verbose: false,
@@ -119,6 +128,8 @@ impl Fleet {
         let node = &mut self.nodes[at];
         node.life.swept = node.life.local(now);
         node.brain = Some(self.shape.brain(node, now, at));
+        self.open_door(at);
+        self.start_monitor(at);
         let node = self.nodes[at].identity.node;
         for other in (0..self.nodes.len()).filter(|other| *other != at) {
             if self.nodes[other].identity.node == node && self.nodes[other].brain.is_some() {
@@ -203,8 +214,8 @@ impl Fleet {
         let waits = !node.life.inbox.is_empty();
         if waits && !(timer && node.life.timers_first) {
             node.life.timers_first = true;
-            if let Some(mail) = node.life.inbox.pop_front() {
-                self.deliver(at, mail);
+            if let Some((came, mail)) = node.life.inbox.pop_front() {
+                self.deliver(at, came, mail);
             }
         } else if timer {
             node.life.timers_first = false;
@@ -233,15 +244,19 @@ impl Fleet {
 
     /// Something reaches a host; its process reads it when it can.
     fn arrive(&mut self, to: Place, mail: Mail) {
-        let life = &mut self.nodes[to].life;
-        if life.free_at() > self.network.now || !life.inbox.is_empty() {
-            life.inbox.push_back(mail);
+        if let Mail::Tick = mail {
+            return self.tick(to);
+        }
+        let (now, life) = (self.network.now, &mut self.nodes[to].life);
+        if life.free_at() > now || !life.inbox.is_empty() {
+            life.inbox.push_back((now, mail));
             return self.refresh(to);
         }
-        self.deliver(to, mail);
+        self.deliver(to, now, mail);
     }
 
-    fn deliver(&mut self, to: Place, mail: Mail) {
+    /// A process reads what came to its host at `came`.
+    fn deliver(&mut self, to: Place, came: Instant, mail: Mail) {
         let end = mail.link().and_then(|link| self.network.end(link));
         if mail.link().is_some() && end.is_none() {
             return;
@@ -251,10 +266,13 @@ impl Fleet {
             self.tell_of(to, &mail, end.map(|end| end.peer));
         }
         match (mail, end) {
-            (Mail::Frame { link, bytes }, Some(end)) => self.deliver_frame(to, link, &bytes, end.peer),
+            (Mail::Frame { link, bytes }, Some(end)) => {
+                self.deliver_frame(to, link, &bytes, end.peer);
+                self.sample(to, came);
+            }
             (Mail::Up { link, dial, hello }, Some(end)) => self.link_up(to, link, dial, *hello, end.peer),
             (Mail::Down { link, why }, Some(_)) => {
-                self.network.forget(link);
+                self.end_of(to, link);
                 self.happen(to, Event::LinkDown { link, why });
             }
             (Mail::Greeting { from, dial, hello }, _) => self.greet(to, from, dial, *hello),
@@ -272,14 +290,14 @@ impl Fleet {
                 self.happen(to, Event::Datagram { port, from, bytes: &bytes });
             }
             (Mail::Sweep, _) => self.sweep(to),
-            (Mail::Frame { .. } | Mail::Up { .. } | Mail::Down { .. }, None) => {}
+            (Mail::Frame { .. } | Mail::Up { .. } | Mail::Down { .. }, None) | (Mail::Tick, _) => {}
         }
     }
 
     fn deliver_frame(&mut self, to: Place, link: LinkId, bytes: &[u8], from: Place) {
-        let frame = RawFrame::read(bytes, &Limits::default()).unwrap();
-        let (role, kind) = (self.nodes[from].identity.role, frame.kind().unwrap());
-        assert!(kind.senders().contains(role), "a {role} may not send {kind:?}");
+        let header = Header::decode(bytes.first_chunk().unwrap()).unwrap();
+        let role = self.nodes[from].identity.role;
+        let kind = header.admit(role).unwrap().unwrap();
         if kind == Kind::StatsUpdate && self.windows_lost_of.map(|worker| self.worker(worker)) == Some(from) {
             return;
         }
@@ -288,16 +306,20 @@ impl Fleet {
         }
         self.trace.push((self.network.now.0, to, bytes.len()));
         self.told.push((from, kind));
+        let heard = self.local_now(to);
+        if let Some(end) = self.network.end_mut(link) {
+            (end.heard, end.unreachable) = (heard, None);
+        }
+        if !self.judge(to, link, &header, from) {
+            return self.charge(to, Work::Refusal);
+        }
+        let frame = RawFrame::read(bytes, &Limits::default()).unwrap();
         if kind == Kind::StatsUpdate {
             let mut scratch = Vec::new();
             let columns = &frame.decode::<StatsUpdate>(&mut scratch).unwrap().0;
             self.updates.push((from, columns.source_worker.len()));
         }
-        let heard = self.local_now(to);
-        if let Some(end) = self.network.end_mut(link) {
-            (end.heard, end.unreachable) = (heard, None);
-        }
-        self.happen(to, Event::Frame { link, frame });
+        self.happen_at_cost(to, Event::Frame { link, frame }, Work::Frame(kind));
     }
 
     /// What a place's clock shows.
@@ -306,10 +328,22 @@ impl Fleet {
     }
 
     fn happen(&mut self, at: Place, event: Bare<'_>) {
+        self.happen_at_cost(at, event, Work::Event);
+    }
+
+    fn happen_at_cost(&mut self, at: Place, event: Bare<'_>, work: Work) {
         let now = self.local_now(at);
         let wishes = self.nodes[at].happen(now, event);
-        self.charge(at);
+        self.charge(at, work);
         self.carry_out_and_settle(at, wishes);
+    }
+
+    /// A link is gone for one of its ends.
+    fn end_of(&mut self, at: Place, link: LinkId) {
+        self.network.forget(link);
+        if let Some(door) = &mut self.nodes[at].door {
+            door.forget(link);
+        }
     }
 
     /// Carries out what a core wants, and all that follows from it.
@@ -339,22 +373,15 @@ impl Fleet {
                 Chained::Down(link, _) if self.network.end(link).is_none() => continue,
                 Chained::Down(link, why) => {
                     self.network.close(link);
+                    self.end_of(at, link);
                     self.nodes[at].happen(now, Event::LinkDown { link, why })
                 }
             };
-            self.charge(at);
+            self.charge(at, Work::Event);
             self.carry_out(at, wishes);
             self.refresh(at);
         }
         self.settling = false;
-    }
-
-    /// What the event costs a core on a host that is slow now.
-    fn charge(&mut self, at: Place) {
-        let (now, life) = (self.network.now, &mut self.nodes[at].life);
-        if life.cost > Duration::ZERO {
-            life.busy_until = life.busy_until.max(now) + life.cost;
-        }
     }
 
     fn carry_out(&mut self, at: Place, wishes: Vec<Wish>) {
@@ -368,11 +395,7 @@ impl Fleet {
                         let (gone, who) = (peer.life.gone_since, &peer.identity.name);
                         self.checkers.routing.on_frame(self.network.now, &bytes, gone, who);
                     }
-                    if !self.network.send(link, bytes) {
-                        self.network.marks.hit("send queue full");
-                        let why = "its peer does not read as fast as this node sends; its queue is full";
-                        self.chain.push_back((at, Chained::Down(link, LinkDown::Protocol(why.to_owned()))));
-                    }
+                    self.send(at, link, bytes);
                 }
                 Wish::Dial(dial, addr) => {
                     let to = self.who_listens(addr);
@@ -386,6 +409,15 @@ impl Fleet {
                 Wish::Datagram(port, to, bytes) => self.send_datagram(at, port, to, bytes),
                 Wish::Asked(wish) => self.meet(at, wish),
             }
+        }
+    }
+
+    /// Puts a frame into a link's queue; a link whose queue is full ends.
+    fn send(&mut self, at: Place, link: LinkId, bytes: Vec<u8>) {
+        if !self.network.send(link, bytes) {
+            self.network.marks.hit("send queue full");
+            let why = "its peer does not read as fast as this node sends; its queue is full";
+            self.chain.push_back((at, Chained::Down(link, LinkDown::Protocol(why.to_owned()))));
         }
     }
 
@@ -496,8 +528,7 @@ impl Fleet {
 
     /// A process ends.
     fn stop(&mut self, at: Place) {
-        self.nodes[at].brain = None;
-        self.nodes[at].life.end();
+        self.nodes[at].end();
         self.network.remove(at);
         self.refresh(at);
     }

@@ -60,6 +60,8 @@ pub(crate) enum Mail {
     },
     /// Its driver looks after its links.
     Sweep,
+    /// Its monitor looks how loaded it is.
+    Tick,
 }
 
 impl Mail {

@@ -12,7 +12,9 @@ use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::ManagerCore;
 use hyperscale_worker::WorkerCore;
 
+use super::door::Door;
 use super::life::Life;
+use super::monitor::Monitor;
 use super::weather::Host;
 use crate::shards::LoadShard;
 
@@ -69,6 +71,10 @@ pub(crate) struct Node {
     pub(crate) join: Vec<SocketAddr>,
     /// `None`: it does not run.
     pub(crate) brain: Option<Brain>,
+    /// What stands before its core while it runs, made with it.
+    pub(crate) door: Option<Door>,
+    /// Of the whole node, if its load is measured; the first shard has it.
+    pub(crate) monitor: Option<Monitor>,
     pub(crate) ledger: MemoryLedger,
     pub(crate) load: Vec<LoadShard>,
     /// Requests that its load shards recorded before it started anew.
@@ -195,6 +201,12 @@ impl Node {
         let loads = self.load.iter().filter_map(LoadShard::next_due);
         let loads = loads.map(|due| life.world(due).max(life.paused_until));
         loads.chain(core).chain(mail).min()
+    }
+
+    /// Its process is gone.
+    pub(super) fn end(&mut self) {
+        (self.brain, self.door, self.monitor) = (None, None, None);
+        self.life.end();
     }
 
     /// Which start of which node it is.

@@ -132,6 +132,8 @@ impl Shape {
             host: role as usize * 100_000 + n,
             life: Life::default(),
             brain: None,
+            door: None,
+            monitor: None,
             ledger: MemoryLedger::default(),
             load: (0..loads).map(|shard| self.load(ShardId(shard))).collect(),
             recorded_before: 0,

@@ -23,8 +23,7 @@ impl Fleet {
     /// Its host loses its power: nobody is told.
     pub(crate) fn vanish(&mut self, name: &str) {
         for at in self.places(name) {
-            self.nodes[at].brain = None;
-            self.nodes[at].life.end();
+            self.nodes[at].end();
             self.network.vanish(at);
             self.refresh(at);
         }
@@ -100,7 +99,7 @@ impl Fleet {
         for at in self.places(who) {
             let links = self.network.links_of(at);
             for (link, _) in links.into_iter().filter(|(_, end)| peers.contains(&end.peer)) {
-                self.network.forget(link);
+                self.end_of(at, link);
                 self.happen(at, Event::LinkDown { link, why: LinkDown::Io("given up".to_owned()) });
             }
         }
@@ -142,7 +141,7 @@ impl Fleet {
             Mail::Datagram { from, bytes, .. } => {
                 self.say(to, || format!("<- {from} a datagram of {} bytes", bytes.len()));
             }
-            Mail::Waited { .. } | Mail::Sweep => {}
+            Mail::Waited { .. } | Mail::Sweep | Mail::Tick => {}
         }
     }
 

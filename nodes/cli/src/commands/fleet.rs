@@ -258,7 +258,7 @@ pub(crate) fn list(fleet: &FleetFlags) -> Result<(Vec<NodeEntry>, Vec<String>), 
     Ok((nodes, missing))
 }
 
-fn ask(fleet: &FleetFlags, question: Question) -> Result<Notice, Failure> {
+pub(super) fn ask(fleet: &FleetFlags, question: Question) -> Result<Notice, Failure> {
     let remote = Remote::start(fleet, Local::Ask(question))?;
     let told = remote.answer()?;
     remote.stop()?;
@@ -269,7 +269,7 @@ fn ask(fleet: &FleetFlags, question: Question) -> Result<Notice, Failure> {
     }
 }
 
-fn unexpected(notice: &Notice) -> Failure {
+pub(super) fn unexpected(notice: &Notice) -> Failure {
     Failure::could_not_run(format!("the gate answered something else: {notice:?}"))
 }
 
@@ -323,10 +323,10 @@ fn gates(fleet: &FleetFlags) -> String {
     fleet.gate.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _reader_gone = writeln!(std::io::stdout(), "{text}");
 }
 
-fn note(text: &str) {
+pub(super) fn note(text: &str) {
     let _nobody_listens = writeln!(std::io::stderr(), "{text}");
 }

@@ -95,6 +95,7 @@ impl Operation {
             Kind::JobStatusRequest => Some(Self::JobStatus),
             Kind::NodesRequest | Kind::NodeWhyRequest => Some(Self::Nodes),
             Kind::JobDispatch | Kind::WorkflowDispatch => Some(Self::WorkflowDispatch),
+            Kind::JobListRequest => Some(Self::List),
             Kind::RegisterCallback => Some(Self::Reconnect),
             Kind::JobCancelRequest | Kind::WorkflowCancelRequest => Some(Self::Cancel),
             Kind::PushPull
@@ -131,7 +132,8 @@ impl Operation {
             | Kind::RegisterCallbackResponse
             | Kind::NodesResponse
             | Kind::NodeWhyResponse
-            | Kind::StatsAck => None,
+            | Kind::StatsAck
+            | Kind::JobListResponse => None,
         }
     }
 }

@@ -1,0 +1,84 @@
+//! What stands between a shard's links and its core, as in the production driver (`runtime/driver`): a frame is judged
+//! by its header; one that is refused never reaches the core.
+
+use std::collections::BTreeMap;
+
+use hyperscale_codec::{Encoder, Header, Role};
+use hyperscale_core::{LinkId, Peer};
+use hyperscale_reliability::{Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge};
+
+use super::{Fleet, Place};
+
+/// One shard's.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// Shared by all shards of the node.
+    pub(super) gauge: LoadGauge,
+    intake: Intake,
+    callers: BTreeMap<LinkId, Caller>,
+}
+
+impl Door {
+    fn new(role: Role, gauge: LoadGauge, seed: u64) -> Self {
+        let intake = Intake::new(role, gauge.clone(), seed);
+        Self { gauge, intake, callers: BTreeMap::new() }
+    }
+
+    pub(super) fn forget(&mut self, link: LinkId) {
+        self.callers.remove(&link);
+    }
+}
+
+impl Fleet {
+    /// A shard starts: its gauge is that of the shards of its node that run.
+    pub(super) fn open_door(&mut self, at: Place) {
+        let (node, boot) = self.nodes[at].who();
+        let mut running = self.nodes.iter().filter(|other| other.identity.node == node);
+        let gauge = running.find_map(|other| other.door.as_ref()).map(|door| door.gauge.clone());
+        let seed = (boot << 32) + at as u64;
+        let door = Door::new(self.nodes[at].identity.role, gauge.unwrap_or_default(), seed);
+        self.nodes[at].door = Some(door);
+    }
+
+    /// A link to another node is up.
+    pub(super) fn let_in(&mut self, at: Place, link: LinkId, peer: &Peer) {
+        let now = self.local_now(at);
+        let node = &mut self.nodes[at];
+        let both = node.identity.features.common(peer.hello.features);
+        if let Some(door) = &mut node.door {
+            let caller = door.intake.caller(now, peer.addr, &peer.hello, both);
+            door.callers.insert(link, caller);
+        }
+    }
+
+    /// Whether a frame is taken. Who waits for one that is not has been answered.
+    pub(super) fn judge(&mut self, at: Place, link: LinkId, header: &Header, from: Place) -> bool {
+        let now = self.local_now(at);
+        let Some(door) = &mut self.nodes[at].door else { return true };
+        // Another shard of this node has judged what it passes on.
+        let Some(caller) = door.callers.get_mut(&link) else { return true };
+        let state = door.gauge.state();
+        let Admission::Refuse(answer) = door.intake.admit(now, header, caller) else { return true };
+        self.network.marks.hit("frame shed or limited");
+        let sender = self.nodes[from].identity.role;
+        self.checkers.intake.on_refused(header, sender, state, answer.as_ref(), &mut self.network.marks);
+        if let Some(answer) = answer {
+            self.answer(at, link, header, &answer);
+        }
+        false
+    }
+
+    fn answer(&mut self, at: Place, link: LinkId, to: &Header, answer: &Answer) {
+        self.say(at, || format!("-> refuses {:#06x}: {answer:?}", to.kind));
+        let mut bytes = Vec::new();
+        answer.append(&mut Encoder::default(), &mut bytes, to).unwrap();
+        self.send(at, link, bytes);
+        self.settle();
+    }
+
+    /// What each shard of a role took and refused since it started.
+    pub(crate) fn intake_counts(&self, role: Role) -> impl Iterator<Item = &IntakeCounts> {
+        let nodes = self.nodes.iter().filter(move |node| node.identity.role == role);
+        nodes.filter_map(|node| node.door.as_ref()).map(|door| door.intake.counts())
+    }
+}

@@ -1,0 +1,139 @@
+//! Who measures a node's load: the production detector, fed and asked every 100 ms by a thread that no shard holds up.
+
+use std::time::Duration;
+
+use hyperscale_codec::Role;
+use hyperscale_core::Instant;
+use hyperscale_reliability::OverloadState;
+
+use super::network::Mail;
+use super::{Fleet, Local, Place};
+use detector::HybridOverloadDetector;
+
+mod detector;
+
+/// As production nodes have it.
+const TICK: Duration = Duration::from_millis(100);
+
+/// One node's, with its first shard.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    detector: HybridOverloadDetector,
+    /// The story says how loaded the node is, whatever was measured.
+    forced: Option<OverloadState>,
+    looked: Instant,
+}
+
+impl Fleet {
+    /// From now on every node's load is measured, also of nodes that start later.
+    pub(crate) fn measure(&mut self) {
+        self.measured = true;
+        let running = (0..self.nodes.len()).filter(|at| self.nodes[*at].brain.is_some());
+        running.collect::<Vec<_>>().into_iter().for_each(|at| self.start_monitor(at));
+    }
+
+    /// A shard starts; the first of a node has the monitor.
+    pub(super) fn start_monitor(&mut self, at: Place) {
+        let (shard, role) = (self.nodes[at].shard, self.nodes[at].identity.role);
+        if !self.measured || shard.0 != 0 || role == Role::Client {
+            return;
+        }
+        let detector = HybridOverloadDetector::default();
+        self.nodes[at].monitor = Some(Monitor { detector, forced: None, looked: self.network.now });
+        self.network.post_local(at, TICK, Mail::Tick);
+    }
+
+    /// The monitor looks. A process that stands still has none that does.
+    pub(super) fn tick(&mut self, at: Place) {
+        let (now, paused) = (self.network.now, self.nodes[at].life.paused_until);
+        let Some(looked) = self.nodes[at].monitor.as_ref().map(|monitor| monitor.looked) else { return };
+        if paused > now {
+            return self.network.post_local(at, paused.since(now), Mail::Tick);
+        }
+        self.network.post_local(at, TICK, Mail::Tick);
+        let shards = self.shards_of(at);
+        let (mut worked, mut count, mut sum) = (Duration::ZERO, 0_u32, 0.0);
+        for shard in &shards {
+            let life = &mut self.nodes[*shard].life;
+            worked += life.worked(now);
+            for ms in life.meter.frames_ms.drain(..) {
+                (count, sum) = (count + 1, sum + ms);
+            }
+        }
+        let time = now.since(looked).as_secs_f64() * shards.len() as f64;
+        let cpu_percent = 100.0 * worked.as_secs_f64() / time.max(1e-3);
+        let (local, role) = (self.local_now(at), self.nodes[at].identity.role);
+        let Some(monitor) = &mut self.nodes[at].monitor else { return };
+        monitor.looked = now;
+        if count > 0 {
+            monitor.detector.record_latency(local, sum / f64::from(count));
+        }
+        // Driving load is a worker's work: busy is no news.
+        let counts = role != Role::Worker || cpu_percent > 95.0;
+        let measured = monitor.detector.get_state(local, if counts { cpu_percent } else { 0.0 }, 0.0);
+        let by_latency = monitor.detector.by_latency();
+        let state = monitor.forced.unwrap_or(measured);
+        let before = self.state_at(at);
+        if state == before {
+            return;
+        }
+        self.network.marks.hit(match () {
+            () if state < before => "state fell back",
+            () if by_latency >= state => "state rose by latency",
+            () => "state rose by cpu",
+        });
+        self.say(at, || {
+            format!("was measured: {cpu_percent:.0} % of its time, {count} frames of {sum:.0} ms")
+        });
+        self.set_state(at, state);
+    }
+
+    /// All running shards of a node.
+    fn shards_of(&self, at: Place) -> Vec<Place> {
+        let node = self.nodes[at].identity.node;
+        let same =
+            |other: &Place| self.nodes[*other].identity.node == node && self.nodes[*other].door.is_some();
+        (0..self.nodes.len()).filter(same).collect()
+    }
+
+    /// Whatever is measured, a node is in this state from now on, and knows it; `None`: what is measured counts again.
+    pub(crate) fn load(&mut self, name: &str, state: impl Into<Option<OverloadState>>) {
+        let (at, forced) = (self.place(name), state.into());
+        if let Some(monitor) = &mut self.nodes[at].monitor {
+            monitor.forced = forced;
+        }
+        match forced {
+            Some(state) => self.set_state(at, state),
+            None if self.nodes[at].monitor.is_none() => self.set_state(at, OverloadState::Healthy),
+            None => {}
+        }
+    }
+
+    /// The node's gauge shows this, and each of its cores is told.
+    fn set_state(&mut self, at: Place, state: OverloadState) {
+        let shards = self.shards_of(at);
+        if let Some(door) = shards.first().and_then(|shard| self.nodes[*shard].door.as_ref()) {
+            door.gauge.set(state);
+        }
+        for shard in shards {
+            let number = state.to_wire();
+            let told = match self.nodes[shard].identity.role {
+                Role::Gate => Local::Gate(hyperscale_gate::Local::Overload(number)),
+                Role::Manager => Local::Manager(hyperscale_manager::Local::Overload(number)),
+                Role::Worker => Local::Worker(hyperscale_worker::Local::Overload(number)),
+                Role::Client => continue,
+            };
+            self.say(shard, || format!("is {} now", state.as_str()));
+            self.tell(shard, told);
+        }
+    }
+
+    fn state_at(&self, at: Place) -> OverloadState {
+        self.nodes[at].door.as_ref().map_or(OverloadState::Healthy, |door| door.gauge.state())
+    }
+
+    /// How loaded a node is.
+    pub(crate) fn state(&self, name: &str) -> OverloadState {
+        self.state_at(self.place(name))
+    }
+}
