@@ -322,3 +322,6 @@ impl ClientCore {
         self.again_at = Some(if self.has_untried_gate() { self.now } else { self.soon() });
     }
 }
+
+#[cfg(test)]
+mod tests;
