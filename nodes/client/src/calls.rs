@@ -95,11 +95,11 @@ impl ClientCore {
             return;
         }
         let is_cancel = matches!(self.goal, Goal::Answer(Question::Cancel { .. }));
-        if !is_cancel && self.silent_since.is_some() && self.is_too_late("no gate answered", effects) {
-            return;
-        }
         if !is_cancel {
-            self.silent_since.get_or_insert(self.now);
+            let why = self.why();
+            if self.is_too_late(&why, effects) {
+                return;
+            }
         }
         if let Some(asking) = self.begin() {
             self.say_goal(link, &asking, effects);
@@ -190,9 +190,7 @@ impl ClientCore {
                 Due::Say(Ask::Goal, link, asking) => self.say_goal(link, &asking, effects),
                 Due::Say(Ask::Cancel, link, asking) => self.say_cancel(link, &asking, effects),
                 Due::Over(ask, _, why) => {
-                    let last = std::mem::take(&mut self.asked.why);
-                    let message =
-                        if last.is_empty() { "the gate did not answer in time".to_owned() } else { last };
+                    let message = self.why();
                     self.on_given_up(ask, why, &message, effects);
                 }
             }
@@ -203,6 +201,12 @@ impl ClientCore {
                 self.say(effects);
             }
         }
+    }
+
+    /// What went wrong last.
+    fn why(&self) -> String {
+        let why = self.asked.why.as_str();
+        if why.is_empty() { "the gate did not answer in time" } else { why }.to_owned()
     }
 
     /// Which call a frame of this number answers.
@@ -227,13 +231,13 @@ impl ClientCore {
         if !matches!(kind, Kind::ErrorReply | Kind::Goodbye | Kind::RegisterCallbackResponse) {
             self.silent_since = None;
             self.asked.backoff.reset();
+            self.asked.why.clear();
         }
         if kind.is_reply()
             && kind != Kind::ErrorReply
             && let Some(ask) = self.ask_of(correlation)
         {
             self.asked.calls.answered(self.now, &ask);
-            self.asked.why.clear();
         }
         self.asked.quiet_at = matches!(self.goal, Goal::Follow(_)).then(|| self.now + QUIET);
     }
@@ -247,8 +251,12 @@ impl ClientCore {
         }
         self.not_limited(correlation);
         let error = CallError::refused(reply.code, reply.retry_after_ms);
-        match self.asked.calls.refused(self.now, &ask, error) {
-            Some(Fate::Again(_)) => reply.message.clone_into(&mut self.asked.why),
+        let fate = self.asked.calls.refused(self.now, &ask, error);
+        if fate.is_some() {
+            reply.message.clone_into(&mut self.asked.why);
+        }
+        match fate {
+            Some(Fate::Again(_)) => {}
             Some(Fate::Over(why)) => self.on_given_up(ask, why, &reply.message, effects),
             // Of an attempt that is not waited for any more.
             None => {}
