@@ -6,16 +6,17 @@ use std::time::Duration;
 use hyperscale_codec::messages::{ErrorReply, JobCancelRequest};
 use hyperscale_codec::{ErrorCode, Extensions, JobId, Kind};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_fleet::{Asking, Backoff, CallError, CallKey, Calls, Due, Fate, GiveUp, Policy, retryable};
+use hyperscale_fleet::{
+    Asking, Backoff, CallError, CallKey, Calls, Due, Fate, GiveUp, Insists, Policy, retryable,
+};
 
 use crate::ask::Question;
 use crate::core::{CALLBACK, CANCEL, ClientCore, ClientEffects, Goal, Notice, QUESTION, SUBMIT, head};
 
-/// An answer to a question is due within so long, to a submission (which is passed on and made durable) somewhat later.
+/// An answer is due within so long. A cancel's comes when the job has ended; repeats in between do no harm.
 const ANSWERED: Duration = Duration::from_secs(3);
-const ACCEPTED: Duration = Duration::from_secs(5);
-/// A cancel is answered when the job has ended; repeats in between do no harm.
-const CANCELLED: Duration = Duration::from_secs(10);
+/// No wait is longer than a fifth of the user's patience, unless the gate asks for it, but it may be so long.
+const LONGEST_LEAST: Duration = Duration::from_secs(2);
 /// Gates wait 30 s for the datacenters of a cancelled job.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(35);
 /// Attempts at one gate before the next one is asked.
@@ -119,15 +120,20 @@ impl ClientCore {
         let mut policy = match &self.goal {
             Goal::Answer(Question::Cancel { .. }) => {
                 let patience = self.config.patience.max(CANCEL_PATIENCE);
-                Policy { deadline: Some(patience), ..Policy::must_arrive() }.time_out(CANCELLED)
+                Policy { deadline: Some(patience), ..Policy::must_arrive() }
             }
-            Goal::Submit(_) => Policy::within(left).time_out(ACCEPTED),
-            Goal::Follow(_) | Goal::Answer(_) | Goal::Nothing | Goal::Done => {
-                Policy::within(left).time_out(ANSWERED)
+            Goal::Submit(_) | Goal::Follow(_) | Goal::Answer(_) | Goal::Nothing | Goal::Done => {
+                Policy::within(left)
             }
         };
+        policy.time_out = ANSWERED;
+        policy.retry.cap = policy.retry.cap.min(LONGEST_LEAST.max(self.config.patience / 5));
         // Where no other gate is named, this one is asked for all of the user's patience.
-        policy.retry.max_attempts = if self.config.gates.len() > 1 { ATTEMPTS_AT_ONE } else { u32::MAX };
+        if self.config.gates.len() > 1 {
+            policy.retry.max_attempts = ATTEMPTS_AT_ONE;
+        } else if policy.insists == Insists::No {
+            (policy.retry.max_attempts, policy.insists) = (u32::MAX, Insists::Patiently);
+        }
         if self.may_come_to_be_known() {
             policy.retry.retryable = retryable_while_moving;
         }
@@ -162,7 +168,7 @@ impl ClientCore {
             return;
         }
         let (Some((link, _)), Goal::Follow(_)) = (self.link, &self.goal) else { return };
-        let policy = Policy::must_arrive().time_out(CANCELLED);
+        let policy = Policy::must_arrive().time_out(ANSWERED);
         if let Some(asking) = self.asked.calls.begin(self.now, Ask::Cancel, (self.peer, link), policy) {
             self.say_cancel(link, &asking, effects);
         }
@@ -279,9 +285,6 @@ impl ClientCore {
 
     /// This gate does not help; another may.
     fn ask_next_gate(&mut self, why: &str, effects: &mut ClientEffects) {
-        if self.config.gates.len() < 2 {
-            return self.fail(effects, format!("{why}; it was asked as often as one may"));
-        }
         if let Some((link, _)) = self.link {
             effects.close(link);
         }
@@ -312,8 +315,9 @@ impl ClientCore {
     }
 
     fn fail_late(&mut self, why: &str, effects: &mut ClientEffects) {
-        let seconds = self.config.patience.as_secs();
-        self.fail(effects, format!("no gate could do it for {seconds} s: {why}"));
+        // Where the next attempt would come too late, the wait for it is spared.
+        let silent = self.silent_since.map_or(self.config.patience, |since| self.now.since(since));
+        self.fail(effects, format!("no gate could do it for {:.0} s: {why}", silent.as_secs_f64()));
     }
 
     /// The gate is out of reach: another one after a moment, until it has been too long.

@@ -180,13 +180,13 @@ fn a_loaded_gate_is_asked_less_and_less_often_and_not_beyond_the_users_patience(
         assert_eq!(kind, Kind::JobStatusRequest);
         let left = 10_000 - u32::try_from(bench.elapsed().as_nanos().div_ceil(1_000_000)).unwrap();
         assert_eq!(extensions.deadline_ms, Some(left));
-        assert_eq!(extensions.attempt.map(usize::from), Some(times.len()));
         bench.refuse(QUESTION, ErrorCode::Overloaded, 250);
         asked = bench.next();
     }
-    assert!((4..=12).contains(&times.len()), "{times:?}");
+    assert!((6..=20).contains(&times.len()), "{times:?}");
     assert!(times.windows(2).all(|two| two[1] - two[0] >= Duration::from_millis(250)));
-    assert!(bench.failure().unwrap().contains("no gate could do it for 10 s: it is overloaded"));
+    let failure = bench.failure().unwrap();
+    assert!(failure.contains("no gate could do it for") && failure.contains("it is overloaded"), "{failure}");
     assert!(bench.elapsed() <= Duration::from_secs(10));
 }
 
