@@ -11,6 +11,7 @@ use hyperscale_codec::messages::JobSubmit;
 use hyperscale_codec::{NodeId, Role};
 use hyperscale_core::WallClock;
 use hyperscale_fleet::{Identity, SwimConfig};
+use hyperscale_reliability::{LoadGauge, NodeRateLimiter, RateLimitConfig};
 use hyperscale_runtime::load_socket::LoadOptions;
 use hyperscale_runtime::signals::{Signal, Signals};
 use hyperscale_runtime::tcp::{BoundListener, bind};
@@ -128,7 +129,10 @@ impl Fleet {
 
         let (addr, sockets) = hyperscale_gate_driver::bind_shards(loopback, 1).map_err(|e| e.to_string())?;
         let ends_of_gate = sockets.into_iter().next().ok_or("the gate has no socket")?;
+        let load = LoadGauge::default();
         let gate = hyperscale_gate_driver::Gate {
+            rates: NodeRateLimiter::new(RateLimitConfig::default(), load.clone(), seed()?),
+            load,
             identity: Identity { addr: Some(addr), ..identity(Role::Gate, "gate", wall)? },
             fleet: fleet(),
             join: Vec::new(),

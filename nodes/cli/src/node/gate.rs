@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyperscale_fleet::Identity;
 use hyperscale_gate::{GateCore, Local};
 use hyperscale_gate_driver::{BoundGate, Gate, GateShard, Told as FromShard, bind_gate};
+use hyperscale_reliability::{LoadGauge, NodeRateLimiter};
 use hyperscale_runtime::{Answer, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
 use hyperscale_view::ShardView;
 
@@ -31,7 +32,10 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let BoundGate { addr, swim_port, oob_port, shards: sockets } =
         bind_gate(settings.listen, settings.shard_count()).map_err(Failure::could_not_run)?;
     let causes = CausesSlot::default();
-    let (admin, answers) = admin(settings, &causes)?;
+    let load = LoadGauge::default();
+    let seed = entropy::seed().map_err(Failure::could_not_run)?;
+    let rates = NodeRateLimiter::new(settings.limits.clone(), load.clone(), seed);
+    let (admin, answers) = admin(settings, &causes, Some(rates.clone()))?;
     let gate = Arc::new(Gate {
         identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),
@@ -40,6 +44,8 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         dispatch_wait: Duration::from_secs(30),
         manager_wait: Duration::from_secs(10),
         limits: LinkLimits { idle_timeout: Some(IDLE), ..LinkLimits::default() },
+        load,
+        rates,
         swim: settings.swim.clone(),
     });
     let (orders, inboxes): (Vec<_>, Vec<_>) = settings.shards.iter().map(|_| mailbox(ORDERS_MAX)).unzip();

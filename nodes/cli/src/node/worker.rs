@@ -35,7 +35,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let listener = listeners.into_iter().next().ok_or_else(|| Failure::could_not_run("nothing listens"))?;
     let addr = listener.addr();
     let causes = CausesSlot::default();
-    let (admin, answers) = admin(settings, &causes)?;
+    let (admin, answers) = admin(settings, &causes, None)?;
     let worker = Arc::new(Worker {
         identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),

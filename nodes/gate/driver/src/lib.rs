@@ -13,6 +13,7 @@ use hyperscale_core::WallClock;
 use hyperscale_fleet::{Identity, MemberView, MembershipConfig, SwimConfig};
 use hyperscale_gate::{Command, GateConfig, GateCore, Local};
 use hyperscale_ledger::MemoryLedger;
+use hyperscale_reliability::{Intake, LoadGauge, NodeRateLimiter};
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::tcp::{BoundListener, ListenError, bind};
 use hyperscale_runtime::udp::{DatagramPorts, bind_ports};
@@ -33,6 +34,10 @@ pub struct Gate {
     /// Wait for a manager that lost its connection.
     pub manager_wait: Duration,
     pub limits: LinkLimits,
+    /// How loaded the node is.
+    pub load: LoadGauge,
+    /// How often one client may ask for one thing.
+    pub rates: NodeRateLimiter,
     /// Parameters of the membership.
     pub swim: SwimConfig,
 }
@@ -153,12 +158,14 @@ pub fn start(
     node.limits = gate.limits.clone();
     let mut ledger = MemoryLedger::starting_at(gate.wall.unix_ms);
     let listeners = own.into_iter().chain([shared]).collect();
+    let intake = Intake::new(Role::Gate, gate.load.clone(), seed).limited_by(gate.rates.clone());
+    let guard = Guard { intake, ..Guard::new(Role::Gate) };
     let handle = NodeDriver::start_on(
         shard,
         node,
         listeners,
         datagrams,
-        Guard::new(Role::Gate),
+        guard,
         GateCore::new(config),
         move |command, cx| match command {
             Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
