@@ -10,6 +10,7 @@ use clap::Args;
 use hyperscale_codec::Role;
 use hyperscale_fleet::SwimConfig;
 use hyperscale_plan::units::parse_duration;
+use hyperscale_reliability::OverloadConfig;
 use hyperscale_runtime::join::JoinAddr;
 use hyperscale_runtime::{Placement, ShardOptions, preflight};
 use serde::Deserialize;
@@ -17,6 +18,10 @@ use serde::Deserialize;
 use crate::args::{Cores, cores};
 use crate::commands::plan_file::words;
 use crate::exit::Failure;
+
+mod overload;
+
+use overload::OverloadTable;
 
 /// Longest name of a node.
 const NAME_MAX: usize = 64;
@@ -88,6 +93,7 @@ struct NodeFile {
     drain_timeout: Option<String>,
     membership: Option<String>,
     capacity_vus: Option<u32>,
+    overload: Option<OverloadTable>,
 }
 
 /// Where a node's shards run.
@@ -115,6 +121,8 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) capacity_vus: u32,
     pub(crate) swim: SwimConfig,
+    /// None: its load is not measured.
+    pub(crate) overload: Option<OverloadConfig>,
     pub(crate) stop_with_stdin: bool,
 }
 
@@ -192,6 +200,7 @@ impl Settings {
         if capacity == Some(0) {
             return Err(wrong("capacity_vus", &"a worker takes one VU at least"));
         }
+        let overload = file.overload.unwrap_or_default().config().map_err(|(key, why)| wrong(&key, &why))?;
         Ok(Self {
             role,
             name,
@@ -205,6 +214,7 @@ impl Settings {
             drain_timeout: drain.unwrap_or(DRAIN),
             capacity_vus: capacity.unwrap_or(CAPACITY_VUS),
             swim: swim.unwrap_or_default(),
+            overload,
             stop_with_stdin: flags.stop_with_stdin,
         })
     }
