@@ -14,7 +14,7 @@ mod rate_limiting;
 mod retry;
 mod sample_buffer;
 
-pub use answer::{Answer, ShedAnswer};
+pub use answer::{Answer, AnswerWriter, ShedAnswer};
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
