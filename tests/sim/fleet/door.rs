@@ -2,26 +2,40 @@
 //! by its header; one that is refused never reaches the core.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use hyperscale_codec::{Encoder, Header, Hello, Role};
 use hyperscale_core::LinkId;
-use hyperscale_reliability::{Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge};
+use hyperscale_reliability::{
+    Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, RateLimitConfig,
+};
 
 use super::{Fleet, Place};
 
 /// One shard's.
 #[derive(Debug)]
 pub(crate) struct Door {
-    /// Shared by all shards of the node.
+    /// These two are shared by all shards of the node.
     pub(super) gauge: LoadGauge,
+    limits: NodeRateLimiter,
     intake: Intake,
     callers: BTreeMap<LinkId, Caller>,
 }
 
 impl Door {
-    fn new(role: Role, gauge: LoadGauge, seed: u64) -> Self {
-        let intake = Intake::new(role, gauge.clone(), seed);
-        Self { gauge, intake, callers: BTreeMap::new() }
+    /// Of the first shard of a node that starts.
+    fn new(role: Role, limits: &RateLimitConfig, seed: u64) -> Self {
+        let gauge = LoadGauge::default();
+        let limits = NodeRateLimiter::new(limits.clone(), gauge.clone(), seed);
+        let intake = Intake::new(role, gauge.clone(), seed).limited_by(limits.clone());
+        Self { gauge, limits, intake, callers: BTreeMap::new() }
+    }
+
+    /// Of another shard of the same node.
+    fn beside(&self, role: Role, seed: u64) -> Self {
+        let (gauge, limits) = (self.gauge.clone(), self.limits.clone());
+        let intake = Intake::new(role, gauge.clone(), seed).limited_by(limits.clone());
+        Self { gauge, limits, intake, callers: BTreeMap::new() }
     }
 
     pub(super) fn forget(&mut self, link: LinkId) {
@@ -30,23 +44,25 @@ impl Door {
 }
 
 impl Fleet {
-    /// A shard starts: its gauge is that of the shards of its node that run.
+    /// A shard starts: it shares the gauge and the limits of the shards of its node that run.
     pub(super) fn open_door(&mut self, at: Place) {
         let (node, boot) = self.nodes[at].who();
-        let mut running = self.nodes.iter().filter(|other| other.identity.node == node);
-        let gauge = running.find_map(|other| other.door.as_ref()).map(|door| door.gauge.clone());
-        let seed = (boot << 32) + at as u64;
-        let door = Door::new(self.nodes[at].identity.role, gauge.unwrap_or_default(), seed);
+        let mut same = self.nodes.iter().filter(|other| other.identity.node == node);
+        let (role, seed) = (self.nodes[at].identity.role, (boot << 32) + at as u64);
+        let door = match same.find_map(|other| other.door.as_ref()) {
+            Some(door) => door.beside(role, seed),
+            None => Door::new(role, &self.shape.limits, seed),
+        };
         self.nodes[at].door = Some(door);
     }
 
     /// A link to another node is up.
-    pub(super) fn let_in(&mut self, at: Place, link: LinkId, hello: &Hello) {
+    pub(super) fn let_in(&mut self, at: Place, link: LinkId, addr: SocketAddr, hello: &Hello) {
         let now = self.local_now(at);
         let node = &mut self.nodes[at];
         let both = node.identity.features.common(hello.features);
         if let Some(door) = &mut node.door {
-            let caller = door.intake.caller(now, hello, both);
+            let caller = door.intake.caller(now, addr, hello, both);
             door.callers.insert(link, caller);
         }
     }

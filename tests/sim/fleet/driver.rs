@@ -37,8 +37,9 @@ impl Fleet {
         if let Some(end) = self.network.end_mut(link) {
             end.heard = heard;
         }
-        self.let_in(at, link, &hello);
-        let peer = Peer { addr: self.nodes[peer].addr, hello };
+        let addr = self.nodes[peer].addr;
+        self.let_in(at, link, addr, &hello);
+        let peer = Peer { addr, hello };
         self.happen(at, Event::LinkUp { link, peer: &peer, dial });
     }
 
