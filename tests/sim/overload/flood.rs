@@ -125,7 +125,7 @@ fn flood(seed: u64, seconds: u64) -> Hour {
     let crowd = fleet.add_crowd("gate-0", shape);
     let begin = fleet.network.now;
     let mut jobs: Vec<(String, JobId, Instant)> = Vec::new();
-    let mut ended = 0;
+    let (mut ended, mut refused) = (0, 0);
     let end = begin + Duration::from_secs(seconds);
     let mut next_job = begin + Duration::from_secs(10);
     let mut next_trouble = begin + Duration::from_secs(15);
@@ -143,13 +143,21 @@ fn flood(seed: u64, seconds: u64) -> Hour {
             next_trouble = next_trouble + Duration::from_secs(rng.random_range(10..40));
             trouble(&mut fleet, &mut rng);
         }
-        jobs.retain(|(who, id, since)| {
+        jobs.retain_mut(|(who, id, since)| {
+            let failed = matches!(fleet.told_to(who).last(), Some(Notice::Failed { .. }));
+            if failed {
+                refused += 1;
+                let again = fleet.add(Role::Client, "");
+                *who = again;
+                fleet.submit_by(who, *id, &plan(5));
+                return true;
+            }
             let Some(summary) = finished(&fleet, who) else {
                 let waited = fleet.network.now.since(*since);
                 assert!(waited < Duration::from_secs(60), "job {id} of {who}: {:?}", fleet.told_to(who).last());
                 return true;
             };
-            assert_eq!((summary.status.as_str(), summary.partial), ("completed", false), "{:?}", summary.events);
+            assert_eq!((summary.status.as_str(), summary.partial), ("completed", false), "{:?} {:?}", summary.error, summary.events);
             assert_eq!(summary.totals.requests, fleet.checkers.totals.recorded(*id));
             ended += 1;
             false
@@ -161,7 +169,7 @@ fn flood(seed: u64, seconds: u64) -> Hour {
         "{:?}",
         CrowdLog { retries: Vec::new(), ..log.clone() }
     );
-    eprintln!("{} retries, alike {likeness:?}; {ended} jobs", log.retries.len());
+    eprintln!("{} retries, alike {likeness:?}; {ended} jobs, {refused} times refused for good", log.retries.len());
     for counts in fleet.intake_counts(Role::Gate) {
         eprintln!("{:?}", counts.rows().collect::<Vec<_>>());
     }

@@ -10,6 +10,7 @@ pub(super) struct HybridOverloadDetector {
     recent: VecDeque<f64>,
     raw: VecDeque<OverloadState>,
     heard: Instant,
+    cpus: VecDeque<f64>,
 }
 
 fn over(value: f64, bounds: [f64; 3]) -> OverloadState {
@@ -34,6 +35,11 @@ impl HybridOverloadDetector {
         if now.since(self.heard).as_secs() >= 5 {
             self.recent.clear();
         }
+        self.cpus.push_back(cpu);
+        if self.cpus.len() > 10 {
+            self.cpus.pop_front();
+        }
+        let cpu = self.cpus.iter().sum::<f64>() / self.cpus.len() as f64;
         let resource = over(cpu.max(memory) / 100.0, [0.70, 0.85, 0.95]);
         self.raw.push_back(self.by_latency().max(resource));
         if self.raw.len() > 20 {
