@@ -12,12 +12,16 @@ mod load_shedding;
 mod overload;
 mod rate_limiting;
 mod retry;
+mod sample_buffer;
 
 pub use answer::{Answer, ShedAnswer};
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
-pub use overload::{LoadGauge, OverloadState};
+pub use overload::{
+    CpuRule, HostSignal, HostSignals, HostStates, HybridOverloadDetector, InvalidOverloadConfig, LoadGauge,
+    MemoryUse, OverloadConfig, OverloadReading, OverloadState, WINDOW_MAX,
+};
 pub use rate_limiting::{
     Acquire, CallOutcome, ClientKey, NextCall, NodeRateLimiter, Operation, RateLimit, RateLimitConfig,
     RateLimitRetry, RateLimitRetryConfig, RateLimited, ServerRateLimiter, StillLimited, TokenBucket,
@@ -26,3 +30,4 @@ pub use retry::{
     CallError, CircuitBreaker, Deadline, GiveUp, JitterStrategy, Retry, RetryBudget, RetryConfig,
     RetryExecutor, Step, retryable,
 };
+pub use sample_buffer::{Drained, SAMPLES_MAX, SampleReader, SampleWriter, sample_buffer};

@@ -1,4 +1,16 @@
-//! How loaded a node is: one word, shared by all that follows from it.
+//! How loaded a node is: one word, shared by all that follows from it (18-1, 18-2).
+//!
+//! [`HybridOverloadDetector`] finds it, from how long requests take and from what the host tells ([`HostSignals`]).
+//! Whoever feeds it writes the node's [`LoadGauge`].
+
+mod config;
+mod detector;
+mod host;
+mod window;
+
+pub use config::{InvalidOverloadConfig, OverloadConfig, WINDOW_MAX};
+pub use detector::{HybridOverloadDetector, OverloadReading};
+pub use host::{CpuRule, HostSignal, HostSignals, HostStates, MemoryUse};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -196,7 +196,7 @@ impl<C: Core + 'static> Driver<C> {
                     Incoming::Frame(frame) => {
                         self.enter(|node| node.deliver(now, Event::Frame { link, frame }));
                     }
-                    Incoming::Handled(_took) => {}
+                    Incoming::Handled(took) => self.enter(|node| node.guard.handled(took)),
                     Incoming::Oversized(header, error) => {
                         self.shard.causes().count(Cause::of_frame(&error));
                         self.enter(|node| {

@@ -95,7 +95,7 @@ impl<C: Core + 'static> NodeDriver<C> {
                 }
             });
             let sender = LocalSender(Rc::clone(&post));
-            let node = Node::new(shard.clone(), core, Box::new(commands), dial, sender, guard.intake);
+            let node = Node::new(shard.clone(), core, Box::new(commands), dial, sender, guard);
             Driver {
                 shard: shard.clone(),
                 group: shard.group(),
@@ -239,7 +239,7 @@ impl<C: Core + 'static> NodeHandle<C> {
     /// What was taken and refused so far.
     #[must_use]
     pub fn intake_counts(&self) -> IntakeCounts {
-        self.driver.node.borrow().intake.counts().clone()
+        self.driver.node.borrow().guard.intake.counts().clone()
     }
 
     /// Links that are up.

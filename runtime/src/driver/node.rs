@@ -10,9 +10,10 @@ use hyperscale_codec::{
 };
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer};
 
-use hyperscale_reliability::{Admission, Answer, Caller, Intake};
+use hyperscale_reliability::{Admission, Answer, Caller};
 
 use super::datagrams::Ports;
+use super::guard::Guard;
 use super::post::{LocalSender, Posted};
 use super::sibling::Crossings;
 use super::strikes::Strikes;
@@ -114,7 +115,7 @@ pub(super) struct Node<C: Core> {
     scratch: Vec<u8>,
     shard: Shard,
     /// What stands before the core.
-    pub(super) intake: Intake,
+    pub(super) guard: Guard,
     /// The last chain was cut short, and goes on in the next turn.
     pub(super) cut_short: bool,
 }
@@ -126,7 +127,7 @@ impl<C: Core> Node<C> {
         commands: Commands<C>,
         dial: Dial,
         sender: LocalSender<C::Local>,
-        intake: Intake,
+        guard: Guard,
     ) -> Self {
         Self {
             core,
@@ -141,7 +142,7 @@ impl<C: Core> Node<C> {
             encoder: Encoder::default(),
             scratch: Vec::new(),
             shard,
-            intake,
+            guard,
             cut_short: false,
         }
     }
@@ -170,7 +171,7 @@ impl<C: Core> Node<C> {
     /// Who is at the other end of a link that came up.
     pub(super) fn caller(&mut self, now: Instant, own: &NodeConfig, peer: &Peer) -> Caller {
         let both = own.features.common(peer.hello.features);
-        self.intake.caller(now, peer.addr, &peer.hello, both)
+        self.guard.intake.caller(now, peer.addr, &peer.hello, both)
     }
 
     /// Whether a frame with this header is wanted: its sender may send it, and this node takes it now. The rest of it
@@ -182,7 +183,7 @@ impl<C: Core> Node<C> {
             return false;
         }
         let Some(caller) = &mut entry.caller else { return true };
-        match self.intake.admit(now, header, caller) {
+        match self.guard.intake.admit(now, header, caller) {
             Admission::Take => true,
             Admission::Refuse(answer) => {
                 if let Some(answer) = answer {

@@ -14,7 +14,7 @@ use crate::support::*;
 fn gate(shard: &Shard) -> (NodeHandle<Scribe>, LoadGauge) {
     let gauge = LoadGauge::default();
     let listeners = bind(loopback(), 1).unwrap();
-    let guard = Guard { intake: Intake::new(Role::Gate, gauge.clone(), 1) };
+    let guard = Guard { intake: Intake::new(Role::Gate, gauge.clone(), 1), samples: None };
     let config = config(Role::Gate, 1);
     let ports = DatagramPorts::default();
     (NodeDriver::start_on(shard, config, listeners, ports, guard, Scribe::default(), again), gauge)

@@ -60,8 +60,6 @@ pub(super) struct Meter {
     charged: Duration,
     /// Of that, what the last look knew.
     seen: Duration,
-    /// What frames took, in ms.
-    pub(super) frames_ms: Vec<f64>,
 }
 
 impl Life {
@@ -94,12 +92,10 @@ impl Fleet {
 
     /// A frame that came at this time is dealt with.
     pub(super) fn sample(&mut self, at: Place, came: Instant) {
-        if !self.measured {
-            return;
+        let (now, node) = (self.network.now, &self.nodes[at]);
+        if let Some(door) = &node.door {
+            door.record(node.life.busy_until.max(now).since(came));
         }
-        let (now, life) = (self.network.now, &mut self.nodes[at].life);
-        let done = life.busy_until.max(now);
-        life.meter.frames_ms.push(done.since(came).as_secs_f64() * 1e3);
     }
 
     /// What work costs each shard of a node from now on, restarts included.

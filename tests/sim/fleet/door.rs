@@ -2,12 +2,13 @@
 //! by its header; one that is refused never reaches the core.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::time::Duration;
 
-use hyperscale_codec::{Encoder, Header, Hello, Role};
-use hyperscale_core::LinkId;
+use hyperscale_codec::{Encoder, Header, Role};
+use hyperscale_core::{LinkId, Peer};
 use hyperscale_reliability::{
-    Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, RateLimitConfig,
+    Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, SampleReader, SampleWriter,
+    sample_buffer,
 };
 
 use super::{Fleet, Place};
@@ -20,22 +21,20 @@ pub(crate) struct Door {
     limits: NodeRateLimiter,
     intake: Intake,
     callers: BTreeMap<LinkId, Caller>,
+    /// What frames took, and where the monitor reads it.
+    samples: SampleWriter,
+    pub(super) read: SampleReader,
 }
 
 impl Door {
-    /// Of the first shard of a node that starts.
-    fn new(role: Role, limits: &RateLimitConfig, seed: u64) -> Self {
-        let gauge = LoadGauge::default();
-        let limits = NodeRateLimiter::new(limits.clone(), gauge.clone(), seed);
+    fn new(role: Role, (gauge, limits): (LoadGauge, NodeRateLimiter), seed: u64) -> Self {
         let intake = Intake::new(role, gauge.clone(), seed).limited_by(limits.clone());
-        Self { gauge, limits, intake, callers: BTreeMap::new() }
+        let (samples, read) = sample_buffer();
+        Self { gauge, limits, intake, callers: BTreeMap::new(), samples, read }
     }
 
-    /// Of another shard of the same node.
-    fn beside(&self, role: Role, seed: u64) -> Self {
-        let (gauge, limits) = (self.gauge.clone(), self.limits.clone());
-        let intake = Intake::new(role, gauge.clone(), seed).limited_by(limits.clone());
-        Self { gauge, limits, intake, callers: BTreeMap::new() }
+    pub(super) fn record(&self, took: Duration) {
+        self.samples.record(took);
     }
 
     pub(super) fn forget(&mut self, link: LinkId) {
@@ -49,20 +48,22 @@ impl Fleet {
         let (node, boot) = self.nodes[at].who();
         let mut same = self.nodes.iter().filter(|other| other.identity.node == node);
         let (role, seed) = (self.nodes[at].identity.role, (boot << 32) + at as u64);
-        let door = match same.find_map(|other| other.door.as_ref()) {
-            Some(door) => door.beside(role, seed),
-            None => Door::new(role, &self.shape.limits, seed),
-        };
+        let shared = same.find_map(|other| other.door.as_ref());
+        let shared = shared.map(|door| (door.gauge.clone(), door.limits.clone())).unwrap_or_else(|| {
+            let gauge = LoadGauge::default();
+            (gauge.clone(), NodeRateLimiter::new(self.shape.limits.clone(), gauge, seed))
+        });
+        let door = Door::new(role, shared, seed);
         self.nodes[at].door = Some(door);
     }
 
     /// A link to another node is up.
-    pub(super) fn let_in(&mut self, at: Place, link: LinkId, addr: SocketAddr, hello: &Hello) {
+    pub(super) fn let_in(&mut self, at: Place, link: LinkId, peer: &Peer) {
         let now = self.local_now(at);
         let node = &mut self.nodes[at];
-        let both = node.identity.features.common(hello.features);
+        let both = node.identity.features.common(peer.hello.features);
         if let Some(door) = &mut node.door {
-            let caller = door.intake.caller(now, addr, hello, both);
+            let caller = door.intake.caller(now, peer.addr, &peer.hello, both);
             door.callers.insert(link, caller);
         }
     }

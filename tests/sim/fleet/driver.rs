@@ -37,9 +37,8 @@ impl Fleet {
         if let Some(end) = self.network.end_mut(link) {
             end.heard = heard;
         }
-        let addr = self.nodes[peer].addr;
-        self.let_in(at, link, addr, &hello);
-        let peer = Peer { addr, hello };
+        let peer = Peer { addr: self.nodes[peer].addr, hello };
+        self.let_in(at, link, &peer);
         self.happen(at, Event::LinkUp { link, peer: &peer, dial });
     }
 
