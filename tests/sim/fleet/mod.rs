@@ -28,7 +28,6 @@ use hyperscale_engine::orders::Origin;
 
 use crate::checkers::Checkers;
 use crate::hash::TraceHash;
-#[expect(unused_imports, reason = "stories use it soon")]
 pub(crate) use capacity::Costs;
 use capacity::Work;
 use network::{Mail, Network};

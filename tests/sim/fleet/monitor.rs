@@ -82,7 +82,7 @@ impl Fleet {
             () => "state rose by cpu",
         });
         self.say(at, || {
-            format!("was measured: {cpu_percent:.0} % of its time, {count} frames of {sum:.0} ms")
+            format!("was measured: {cpu_percent:.0} % of its time, {drained:?}, {reading:?}")
         });
         self.set_state(at, state);
     }
