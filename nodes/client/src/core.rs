@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     ErrorReply, Goodbye, JobAck, JobCancelRequest, JobCancelResponse, JobEntry, JobFinalResult,
     JobFinalResultAck, JobListResponse, JobStatusPush, JobStatusResponse, JobSubmit, NodeEntry, NodeVerdict,
-    NodeWhyResponse, NodesResponse, RegisterCallbackResponse,
+    NodeWhyResponse, NodesResponse, RateLimitResponse, RegisterCallbackResponse,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Features, Head, JobId, Kind, RawFrame, to_owned};
 use hyperscale_core::{Core, DialId, Effects, Event, Instant, LinkId, WallClock};
@@ -14,6 +14,7 @@ use hyperscale_fleet::Identity;
 
 use crate::ask::Question;
 use crate::follow::Following;
+use crate::limited::Limited;
 
 /// A gate that cannot be reached, or cannot answer now, is tried again after so long.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -108,6 +109,7 @@ pub struct ClientCore {
     pub(crate) again_at: Option<Instant>,
     /// Nothing answered since then.
     pub(crate) silent_since: Option<Instant>,
+    pub(crate) limited: Limited,
     gate: usize,
     dial: u64,
     scratch: Vec<u8>,
@@ -118,6 +120,7 @@ impl ClientCore {
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         Self {
+            limited: Limited::new(config.identity.node.0),
             config,
             goal: Goal::Nothing,
             link: None,
@@ -177,7 +180,9 @@ impl ClientCore {
             }
             Goal::Nothing | Goal::Submit(_) | Goal::Follow(_) | Goal::Answer(_) | Goal::Done => {}
         }
+        let held_back = self.is_held_back();
         match &self.goal {
+            _ if held_back => {}
             Goal::Submit(submit) => {
                 // The key is the job's id: gates pass the submission on by it, unread.
                 let head = Head::request(SUBMIT).job(JobId::from_bytes(submit.idempotency));
@@ -190,7 +195,10 @@ impl ClientCore {
         self.send_cancel(effects);
     }
 
-    pub(crate) fn send_cancel(&self, effects: &mut ClientEffects) {
+    pub(crate) fn send_cancel(&mut self, effects: &mut ClientEffects) {
+        if self.cancel.is_none() || self.is_cancel_held_back() {
+            return;
+        }
         let (Some((link, _)), Some(reason), Goal::Follow(following)) = (self.link, &self.cancel, &self.goal)
         else {
             return;
@@ -217,6 +225,9 @@ impl ClientCore {
         // A refusal, and word that the job is elsewhere, bring nothing nearer.
         if !matches!(kind, Kind::ErrorReply | Kind::Goodbye | Kind::RegisterCallbackResponse) {
             self.silent_since = None;
+        }
+        if !matches!(kind, Kind::ErrorReply | Kind::RateLimitResponse) {
+            self.not_limited(frame.header.correlation);
         }
         match kind {
             Kind::JobAck => self.on_accepted(frame.decode::<JobAck>(scratch)?, effects),
@@ -262,6 +273,10 @@ impl ClientCore {
                 let reply = to_owned::<ErrorReply>(frame.decode::<ErrorReply>(scratch)?)?;
                 self.on_refused(frame.header.correlation, &reply, effects);
             }
+            Kind::RateLimitResponse => {
+                let told = frame.decode::<RateLimitResponse>(scratch)?;
+                self.on_rate_limit(frame.header.correlation, told, effects);
+            }
             Kind::Goodbye => {
                 let text = frame.decode::<Goodbye>(scratch)?.text.as_str().to_owned();
                 tracing::info!(text, "the gate said goodbye");
@@ -280,7 +295,6 @@ impl ClientCore {
             | Kind::JobFinalResultAck
             | Kind::StatsFinal
             | Kind::StatsFinalAck
-            | Kind::RateLimitResponse
             | Kind::HealthcheckExtensionRequest
             | Kind::HealthcheckExtensionResponse
             | Kind::JobSubmit
@@ -316,6 +330,10 @@ impl ClientCore {
     /// A gate cannot, or will not, do it.
     fn on_refused(&mut self, correlation: u32, reply: &ErrorReply, effects: &mut ClientEffects) {
         let code = ErrorCode::from_wire(reply.code);
+        if code == Some(ErrorCode::RateLimited) {
+            return self.on_limited_error(correlation, reply, effects);
+        }
+        self.not_limited(correlation);
         if correlation == CANCEL {
             self.cancel = None;
             let error = reply.message.clone();
@@ -419,19 +437,25 @@ impl Core for ClientCore {
             }
             Event::Datagram { .. } => {}
             Event::Timer => {
+                let is_cancel_due = self.limited.cancel_at.is_some_and(|at| at <= now);
+                if is_cancel_due {
+                    self.limited.cancel_at = None;
+                }
                 if self.again_at.is_some_and(|at| at <= now) {
                     self.again_at = None;
                     match self.link {
                         Some(_) => self.say(effects),
                         None => self.dial(effects),
                     }
+                } else if is_cancel_due {
+                    self.send_cancel(effects);
                 }
             }
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.again_at
+        [self.again_at, self.limited.cancel_at].into_iter().flatten().min()
     }
 }
 

@@ -58,11 +58,15 @@ impl ClientCore {
         }
     }
 
+    pub(crate) fn can_call_back(&self) -> bool {
+        self.common.contains(Features::CLIENT_RECONNECTION)
+    }
+
     /// Asks to be told from now on; of a gate that cannot, how the job stands.
     pub(crate) fn call_back(&self, link: LinkId, effects: &mut ClientEffects) {
         let Goal::Follow(following) = &self.goal else { return };
         let job = following.job;
-        if self.common.contains(Features::CLIENT_RECONNECTION) {
+        if self.can_call_back() {
             let (last_seq, histograms) = (following.last_seq, following.histograms);
             let request = RegisterCallback {
                 job: job.to_bytes(),

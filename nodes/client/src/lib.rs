@@ -6,6 +6,7 @@
 mod ask;
 mod core;
 mod follow;
+mod limited;
 
 pub use ask::Question;
 pub use core::{ClientConfig, ClientCore, Command, Local, Notice};

@@ -352,6 +352,12 @@ impl<K: CallKey> Calls<K> {
         self.open.contains_key(key)
     }
 
+    /// Which attempt of a call is under way, from 1; 0: there is no such call.
+    #[must_use]
+    pub fn attempt(&self, key: &K) -> u32 {
+        self.open.get(key).map_or(0, |open| open.executor.attempt())
+    }
+
     /// Whether a call to this peer would be held back.
     #[must_use]
     pub fn is_left_alone(&self, peer: NodeId) -> bool {

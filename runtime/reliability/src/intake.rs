@@ -59,10 +59,10 @@ impl Default for IntakeCounts {
 }
 
 impl IntakeCounts {
-    fn of(&mut self, kind: u16) -> Option<&mut KindCount> {
-        match Kind::from_wire(kind) {
+    fn of(&mut self, kind: Option<Kind>, class: Priority) -> Option<&mut KindCount> {
+        match kind {
             Some(kind) => self.kinds.get_mut(kind.index()),
-            None => self.unknown.get_mut(usize::from(classify_request(kind) as u8)),
+            None => self.unknown.get_mut(usize::from(class as u8)),
         }
     }
 
@@ -130,35 +130,33 @@ impl Intake {
     /// Whether a frame with this header, which its sender's role may send, is taken. Asked once for each frame: it may
     /// take a token.
     pub fn admit(&mut self, now: Instant, header: &Header, caller: &mut Caller) -> Admission {
-        if let Some(count) = self.counts.of(header.kind) {
+        let (kind, class) = (Kind::from_wire(header.kind), classify_request(header.kind));
+        if let Some(count) = self.counts.of(kind, class) {
             count.came = count.came.saturating_add(1);
         }
-        if let Err(limited) = self.within_rate(now, header, caller) {
+        if let Err(limited) = self.within_rate(now, kind, caller) {
             if let Some(count) = self.counts.limited.get_mut(limited.operation.index()) {
                 *count = count.saturating_add(1);
             }
             return refuse(header, || limit_answer(&limited, caller.own_message));
         }
         let state = self.gauge.state();
-        let class = classify_request(header.kind);
-        if !self.sheds
-            || !LoadShedder.should_shed(class, state)
-            || Kind::from_wire(header.kind).is_some_and(Kind::is_reply)
-        {
+        if !self.sheds || !LoadShedder.should_shed(class, state) || kind.is_some_and(Kind::is_reply) {
             return Admission::Take;
         }
         let shed =
-            self.counts.of(header.kind).and_then(|count| count.shed.get_mut(usize::from(state.to_wire())));
+            self.counts.of(kind, class).and_then(|count| count.shed.get_mut(usize::from(state.to_wire())));
         if let Some(shed) = shed {
             *shed = shed.saturating_add(1);
         }
         refuse(header, || Answer::Shed(ShedAnswer { state, retry_after_ms: self.retry_after_ms(state) }))
     }
 
-    fn within_rate(&self, now: Instant, header: &Header, caller: &Caller) -> Result<(), RateLimited> {
-        match (&caller.client, Operation::of_number(header.kind)) {
-            (Some(client), Some(operation)) => self.limits.check(client, operation, now),
-            (None, _) | (_, None) => Ok(()),
+    fn within_rate(&self, now: Instant, kind: Option<Kind>, caller: &Caller) -> Result<(), RateLimited> {
+        let Some(client) = &caller.client else { return Ok(()) };
+        match kind.map_or(Some(Operation::Default), Operation::of) {
+            Some(operation) => self.limits.check(client, operation, now),
+            None => Ok(()),
         }
     }
 

@@ -58,26 +58,28 @@ impl ClientTable {
         }
     }
 
-    /// A client's buckets. At the bound those whose buckets are full, and that have no link, make room: they lose
+    /// The buckets of a client that is known.
+    pub(super) fn known(&self, key: ClientKey) -> Option<&Arc<ClientBuckets>> {
+        self.clients.get(&key)
+    }
+
+    /// A newcomer's buckets. At the bound those whose buckets are full, and that have no link, make room: they lose
     /// nothing by it. When there are none, all newcomers share one bucket an operation.
-    pub(super) fn client(
+    pub(super) fn newcomer(
         &mut self,
         key: ClientKey,
         now: Instant,
         rates: &Rates,
         bucket_now: u64,
     ) -> &Arc<ClientBuckets> {
-        // Asked twice, as the borrow of a hit would last over the miss.
-        if !self.clients.contains_key(&key) {
-            let is_at_bound = self.clients.len() >= self.clients_max;
-            if now.since(self.walked_at) >= if is_at_bound { WALK_FULL } else { WALK } {
-                self.walked_at = now;
-                self.drop_idle(rates, bucket_now);
-            }
-            if self.clients.len() >= self.clients_max {
-                self.bound_hits = self.bound_hits.saturating_add(1);
-                return &self.newcomers;
-            }
+        let is_at_bound = self.clients.len() >= self.clients_max;
+        if now.since(self.walked_at) >= if is_at_bound { WALK_FULL } else { WALK } {
+            self.walked_at = now;
+            self.drop_idle(rates, bucket_now);
+        }
+        if self.clients.len() >= self.clients_max {
+            self.bound_hits = self.bound_hits.saturating_add(1);
+            return &self.newcomers;
         }
         self.clients.entry(key).or_default()
     }

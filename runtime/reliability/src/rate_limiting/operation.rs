@@ -74,17 +74,8 @@ impl Operation {
         Self::ALL.into_iter().find(|operation| operation.as_str() == text)
     }
 
-    /// The rate that a frame of this kind number counts against. `None`: answers to calls of the receiver's own, and
-    /// goodbyes, which make no work.
-    #[must_use]
-    pub const fn of_number(kind: u16) -> Option<Self> {
-        match Kind::from_wire(kind) {
-            Some(kind) => Self::of(kind),
-            None => Some(Self::Default),
-        }
-    }
-
-    /// The same of a kind of this build.
+    /// The rate that a frame of this kind counts against; a kind of a newer minor counts as [`Operation::Default`].
+    /// `None`: answers to calls of the receiver's own, and goodbyes, which make no work.
     #[must_use]
     pub const fn of(kind: Kind) -> Option<Self> {
         match kind {
@@ -159,6 +150,5 @@ mod tests {
             let free = kind.is_reply() || kind == Kind::Goodbye;
             assert_eq!(Operation::of(kind).is_none(), free, "{}", kind.name());
         }
-        assert_eq!(Operation::of_number(0xbfff), Some(Operation::Default));
     }
 }

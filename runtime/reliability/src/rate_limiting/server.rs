@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyperscale_codec::NodeId;
 use hyperscale_core::Instant;
 
-use super::bucket_clock::BucketClock;
+use super::bucket_clock::{BucketClock, BucketTime};
 use super::client::{ClientBuckets, ClientKey, Rates};
 use super::client_table::ClientTable;
 use super::rate::{Rate, Short, rounded_up};
@@ -41,9 +41,13 @@ impl Terms {
         Self { rates: Operation::ALL.map(rate), clock: BucketClock::new(gauge), config }
     }
 
-    fn check(&self, client: &ClientBuckets, operation: Operation, now: Instant) -> Result<(), RateLimited> {
+    fn check(
+        &self,
+        client: &ClientBuckets,
+        operation: Operation,
+        time: BucketTime,
+    ) -> Result<(), RateLimited> {
         let Some(Some(rate)) = self.rates.get(operation.index()) else { return Ok(()) };
-        let time = self.clock.at(now);
         client.acquire(operation, rate, time.ns).map_err(|short| RateLimited {
             operation,
             retry_after: match short {
@@ -53,10 +57,6 @@ impl Terms {
             limit: rate.size(),
             remaining: client.tokens(operation, rate, time.ns),
         })
-    }
-
-    fn client<'a>(&self, table: &'a mut ClientTable, key: ClientKey, now: Instant) -> &'a Arc<ClientBuckets> {
-        table.client(key, now, &self.rates, self.clock.at(now).ns)
     }
 }
 
@@ -81,8 +81,15 @@ impl ServerRateLimiter {
         operation: Operation,
         now: Instant,
     ) -> (bool, Duration) {
-        let buckets = self.terms.client(&mut self.table, client, now);
-        match self.terms.check(buckets, operation, now) {
+        let time = self.terms.clock.at(now);
+        let checked = match self.table.known(client) {
+            Some(buckets) => self.terms.check(buckets, operation, time),
+            None => {
+                let buckets = self.table.newcomer(client, now, &self.terms.rates, time.ns);
+                self.terms.check(buckets, operation, time)
+            }
+        };
+        match checked {
             Ok(()) => (true, Duration::ZERO),
             Err(limited) => (false, limited.retry_after),
         }
@@ -132,8 +139,11 @@ impl NodeRateLimiter {
         if self.0.terms.config.is_exempt(addr) {
             return None;
         }
-        let mut table = self.table();
-        let buckets = self.0.terms.client(&mut table, ClientKey::new(addr, node), now);
+        let (key, terms, mut table) = (ClientKey::new(addr, node), &self.0.terms, self.table());
+        if let Some(buckets) = table.known(key) {
+            return Some(LinkedClient(Arc::clone(buckets)));
+        }
+        let buckets = table.newcomer(key, now, &terms.rates, terms.clock.at(now).ns);
         Some(LinkedClient(Arc::clone(buckets)))
     }
 
@@ -144,7 +154,7 @@ impl NodeRateLimiter {
         operation: Operation,
         now: Instant,
     ) -> Result<(), RateLimited> {
-        self.0.terms.check(&client.0, operation, now)
+        self.0.terms.check(&client.0, operation, self.0.terms.clock.at(now))
     }
 
     /// Clients in the table.
