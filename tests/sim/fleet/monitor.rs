@@ -1,5 +1,6 @@
 //! Who measures a node's load: the production detector, fed and asked every 100 ms by a thread that no shard holds up.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hyperscale_codec::Role;
@@ -21,6 +22,8 @@ pub(crate) struct Monitor {
     /// The story says how loaded the node is, whatever was measured.
     forced: Option<OverloadState>,
     looked: Instant,
+    /// Its CPUs' use at the last looks.
+    cpu: VecDeque<f64>,
 }
 
 impl Fleet {
@@ -38,7 +41,7 @@ impl Fleet {
             return;
         }
         let detector = HybridOverloadDetector::new(OverloadConfig::default()).unwrap();
-        self.nodes[at].monitor = Some(Monitor { detector, forced: None, looked: self.network.now });
+        self.nodes[at].monitor = Some(Monitor { detector, forced: None, looked: self.network.now, cpu: VecDeque::new() });
         self.network.post_local(at, TICK, Mail::Tick);
     }
 
@@ -65,6 +68,11 @@ impl Fleet {
         if let Some(mean_ms) = drained.mean_ms() {
             monitor.detector.record_latency(local, mean_ms);
         }
+        monitor.cpu.push_back(cpu_percent);
+        if monitor.cpu.len() > 10 {
+            monitor.cpu.pop_front();
+        }
+        let cpu_percent = monitor.cpu.iter().sum::<f64>() / monitor.cpu.len() as f64;
         let rule = if role == Role::Worker { CpuRule::WorstOnly } else { CpuRule::Full };
         let host = HostSignals { cpu_percent: Some(cpu_percent), ..HostSignals::default() };
         let resource = host.states(monitor.detector.config(), rule).worst();
