@@ -11,7 +11,9 @@ use hyperscale_codec::{
     Verdict,
 };
 use hyperscale_core::Instant;
-use hyperscale_reliability::{Admission, Intake, LoadGauge, LoadShedder, OverloadState, classify_request};
+use hyperscale_reliability::{
+    Admission, AnswerWriter, Intake, LoadGauge, LoadShedder, OverloadState, classify_request,
+};
 
 fn manager() -> Hello {
     Hello {
@@ -64,7 +66,7 @@ fn shedding(c: &mut Criterion) {
         b.iter(|| intake.admit(Instant(1), black_box(&header), &mut caller));
     });
     gauge.set(OverloadState::Overloaded);
-    let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+    let (mut answers, mut out) = (AnswerWriter::default(), Vec::new());
     group.bench_function("the whole decision, refused and answered", |b| {
         b.iter(|| {
             out.clear();
@@ -72,7 +74,7 @@ fn shedding(c: &mut Criterion) {
             else {
                 return 0;
             };
-            answer.append(&mut encoder, &mut out, &header).unwrap();
+            answers.append(&mut out, &header, &answer).unwrap();
             out.len()
         });
     });

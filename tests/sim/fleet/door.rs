@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyperscale_codec::{Encoder, Header, Role};
+use hyperscale_codec::{Header, Role};
 use hyperscale_core::{LinkId, Peer};
 use hyperscale_reliability::{
-    Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, SampleReader, SampleWriter,
-    sample_buffer,
+    Admission, Answer, AnswerWriter, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, SampleReader,
+    SampleWriter, sample_buffer,
 };
 
 use super::{Fleet, Place};
@@ -88,7 +88,7 @@ impl Fleet {
     fn answer(&mut self, at: Place, link: LinkId, to: &Header, answer: &Answer) {
         self.say(at, || format!("-> refuses {:#06x}: {answer:?}", to.kind));
         let mut bytes = Vec::new();
-        answer.append(&mut Encoder::default(), &mut bytes, to).unwrap();
+        self.answers.append(&mut bytes, to, answer).unwrap();
         self.send(at, link, bytes);
         self.settle();
     }

@@ -25,6 +25,7 @@ use hyperscale_codec::messages::StatsUpdate;
 use hyperscale_codec::{Header, Kind, Limits, RawFrame, Role, ShardId};
 use hyperscale_core::{DatagramPort, DialError, Event, Instant, LinkDown, LinkId, Peer};
 use hyperscale_engine::orders::Origin;
+use hyperscale_reliability::AnswerWriter;
 
 use crate::checkers::Checkers;
 use crate::hash::TraceHash;
@@ -74,6 +75,8 @@ pub(crate) struct Fleet {
     idle_fires: u32,
     /// A link between nodes that is silent for so long is ended by its drivers, if they do such a thing.
     pub(crate) idle: Option<Duration>,
+    /// Writes what refused frames are answered.
+    answers: AnswerWriter,
     /// Whether the load of nodes is measured.
     measured: bool,
     /// Over everything that was delivered, and when.
@@ -108,6 +111,7 @@ impl Fleet {
             settling: false,
             idle_fires: 0,
             idle,
+            answers: AnswerWriter::default(),
             measured: false,
             hash: TraceHash::default(),
             checkers: Checkers::default(),

@@ -1,12 +1,10 @@
 //! Who measures a node's load: the production detector, fed and asked every 100 ms by a thread that no shard holds up.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use hyperscale_codec::Role;
-use hyperscale_core::Instant;
 use hyperscale_reliability::{
-    CpuRule, Drained, HostSignals, HybridOverloadDetector, OverloadConfig, OverloadState,
+    CpuMeter, CpuRule, Drained, HostSignals, HybridOverloadDetector, OverloadConfig, OverloadState,
 };
 
 use super::network::Mail;
@@ -21,9 +19,7 @@ pub(crate) struct Monitor {
     detector: HybridOverloadDetector,
     /// The story says how loaded the node is, whatever was measured.
     forced: Option<OverloadState>,
-    looked: Instant,
-    /// Its CPUs' use at the last looks.
-    cpu: VecDeque<f64>,
+    meter: CpuMeter,
 }
 
 impl Fleet {
@@ -41,14 +37,13 @@ impl Fleet {
             return;
         }
         let detector = HybridOverloadDetector::new(OverloadConfig::default()).unwrap();
-        self.nodes[at].monitor = Some(Monitor { detector, forced: None, looked: self.network.now, cpu: VecDeque::new() });
+        self.nodes[at].monitor = Some(Monitor { detector, forced: None, meter: CpuMeter::default() });
         self.network.post_local(at, TICK, Mail::Tick);
     }
 
     /// The monitor looks. A process that stands still has none that does.
     pub(super) fn tick(&mut self, at: Place) {
         let (now, paused) = (self.network.now, self.nodes[at].life.paused_until);
-        let Some(looked) = self.nodes[at].monitor.as_ref().map(|monitor| monitor.looked) else { return };
         if paused > now {
             return self.network.post_local(at, paused.since(now), Mail::Tick);
         }
@@ -60,21 +55,15 @@ impl Fleet {
             worked += node.life.worked(now);
             drained = node.door.as_mut().map_or(drained, |door| drained.and(door.read.drain()));
         }
-        let time = now.since(looked).as_secs_f64() * shards.len() as f64;
-        let cpu_percent = 100.0 * worked.as_secs_f64() / time.max(1e-3);
         let (local, role) = (self.local_now(at), self.nodes[at].identity.role);
         let Some(monitor) = &mut self.nodes[at].monitor else { return };
-        monitor.looked = now;
+        let worked_ns = u64::try_from(worked.as_nanos()).unwrap();
+        let cpu_percent = monitor.meter.tick(local, worked_ns, 0, shards.len());
         if let Some(mean_ms) = drained.mean_ms() {
             monitor.detector.record_latency(local, mean_ms);
         }
-        monitor.cpu.push_back(cpu_percent);
-        if monitor.cpu.len() > 10 {
-            monitor.cpu.pop_front();
-        }
-        let cpu_percent = monitor.cpu.iter().sum::<f64>() / monitor.cpu.len() as f64;
         let rule = if role == Role::Worker { CpuRule::WorstOnly } else { CpuRule::Full };
-        let host = HostSignals { cpu_percent: Some(cpu_percent), ..HostSignals::default() };
+        let host = HostSignals { cpu_percent, ..HostSignals::default() };
         let resource = host.states(monitor.detector.config(), rule).worst();
         let measured = monitor.detector.tick(local, resource);
         let reading = monitor.detector.reading();
@@ -90,7 +79,7 @@ impl Fleet {
             () => "state rose by cpu",
         });
         self.say(at, || {
-            format!("was measured: {cpu_percent:.0} % of its time, {drained:?}, {reading:?}")
+            format!("was measured: {cpu_percent:.0?} % of its time, {drained:?}, {reading:?}")
         });
         self.set_state(at, state);
     }
