@@ -50,6 +50,8 @@ counters! {
     datagrams_out,
     /// Their bytes.
     datagram_bytes_out,
+    /// Nanoseconds in which a load loop looked for work and found none: its thread ran, but it did not work.
+    spun_ns,
 }
 
 /// One counter.

@@ -54,6 +54,7 @@ pub mod join;
 mod link;
 pub mod load_socket;
 mod mailbox;
+mod monitor;
 mod notify;
 pub mod preflight;
 pub mod responder;
@@ -75,8 +76,9 @@ pub use driver::{
 pub use link::LinkLimits;
 pub use link::handshake::NodeConfig;
 pub use mailbox::{Inbox, Receiver, Sender, TrySendError, mailbox};
+pub use monitor::{LoadBoard, Monitor, SignalState, TellState, Watched};
 pub use shard::{
-    BlockingPanicked, NodeError, Placement, Queue, Shard, ShardOptions, Shards, StartError, start,
+    BlockingPanicked, NodeError, Placement, Queue, Shard, ShardOptions, ShardWork, Shards, StartError, start,
 };
 pub use stop::{Stop, StopReason};
 pub use task::{TaskGroup, TaskHandle, TaskKind};

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use hyperscale_core::{Instant, LoadHandler, LoadIo};
 
+use crate::counters::Counters;
 use spin::{Look, Spin};
 use wait::{Waiter, give_way};
 
@@ -74,14 +75,28 @@ pub async fn run_load<H: LoadHandler>(
     reports: impl FnMut(H::Report),
     options: LoadOptions,
 ) -> io::Result<()> {
+    run_load_counting(handler, orders, reports, options, &Counters::default()).await
+}
+
+/// As [`run_load`]; `counters` of its shard get the time for which it only looks for work.
+///
+/// # Errors
+/// As [`run_load`].
+pub async fn run_load_counting<H: LoadHandler>(
+    handler: &mut H,
+    orders: impl FnMut(&mut Context<'_>, &mut Vec<H::Order>) -> Poll<bool>,
+    reports: impl FnMut(H::Report),
+    options: LoadOptions,
+    counters: &Counters,
+) -> io::Result<()> {
     if options.readiness {
-        return run(epoll::Epoll::new()?, handler, orders, reports, options).await;
+        return run(epoll::Epoll::new()?, handler, orders, reports, options, counters).await;
     }
     match ring::Ring::new() {
-        Ok(ring) => run(ring, handler, orders, reports, options).await,
+        Ok(ring) => run(ring, handler, orders, reports, options, counters).await,
         Err(error) => {
             tracing::info!(%error, "no private ring; using readiness");
-            run(epoll::Epoll::new()?, handler, orders, reports, options).await
+            run(epoll::Epoll::new()?, handler, orders, reports, options, counters).await
         }
     }
 }
@@ -92,6 +107,7 @@ async fn run<H: LoadHandler, C: Carrier>(
     mut orders: impl FnMut(&mut Context<'_>, &mut Vec<H::Order>) -> Poll<bool>,
     mut reports: impl FnMut(H::Report),
     options: LoadOptions,
+    counters: &Counters,
 ) -> io::Result<()> {
     let mut waiter = Waiter::new(carrier.wait_fd()?)?;
     let mut spin = Spin::new(options.spin);
@@ -106,7 +122,10 @@ async fn run<H: LoadHandler, C: Carrier>(
         for order in taken.drain(..) {
             handler.order(carrier.io(), order);
         }
-        work(&mut carrier, handler, &mut spin, options.busy_poll);
+        let spun = work(&mut carrier, handler, &mut spin, options.busy_poll);
+        if !spun.is_zero() {
+            counters.spun_ns.add(u64::try_from(spun.as_nanos()).unwrap_or(u64::MAX));
+        }
         while let Some(report) = handler.next_report() {
             reports(report);
         }
@@ -125,19 +144,33 @@ async fn run<H: LoadHandler, C: Carrier>(
     }
 }
 
-/// Turns until there is nothing to do, or the executor wants to run others.
-fn work<H: LoadHandler, C: Carrier>(carrier: &mut C, handler: &mut H, spin: &mut Spin, busy_poll: bool) {
+/// Turns until there is nothing to do, or the executor wants to run others; how long it only looked for work.
+fn work<H: LoadHandler, C: Carrier>(
+    carrier: &mut C,
+    handler: &mut H,
+    spin: &mut Spin,
+    busy_poll: bool,
+) -> Duration {
     let executor = glommio::executor();
+    let mut looked = Duration::ZERO;
+    // Since when there has been nothing to do.
+    let mut idle: Option<Instant> = None;
     for _ in 0..TURNS_MAX {
         let events = carrier.turn(handler);
         // Without events the turn had no need of the clock, but what is due has.
         if events == 0 {
-            carrier.read_clock();
+            let now = carrier.read_clock();
+            if busy_poll {
+                looked = looked.saturating_add(idle.map_or(Duration::ZERO, |since| now.since(since)));
+                idle = handler.next_due().is_none_or(|due| due > now).then_some(now);
+            }
+        } else {
+            idle = None;
         }
         handler.tick(carrier.io());
         if executor.need_preempt() {
             carrier.flush();
-            return;
+            break;
         }
         if events == 0 && busy_poll {
             // A scheduler lets a thread that never sleeps run out its slice of milliseconds, while the kernel thread that
@@ -147,10 +180,11 @@ fn work<H: LoadHandler, C: Carrier>(carrier: &mut C, handler: &mut H, spin: &mut
             // Only what was sent can bring something.
             let worth = handler.in_flight() > 0;
             if !worth || !spin.until_work(|| look(carrier, handler)) {
-                return;
+                break;
             }
         }
     }
+    looked.saturating_add(spin.take_spun())
 }
 
 fn look<H: LoadHandler, C: Carrier>(carrier: &mut C, handler: &mut H) -> Look {

@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 
 use hyperscale_codec::ShardId;
 use hyperscale_core::{Closed, ConnError, ConnId, Instant, LoadHandler, LoadIo};
+use hyperscale_reliability::SampleWriter;
 
 use crate::http1::HeadPool;
 use crate::orders::{Order, Report};
@@ -45,6 +46,8 @@ pub struct EngineShard {
     /// Requests sent and not yet answered.
     waiting: usize,
     reports: VecDeque<Report>,
+    /// Where the node's overload detector hears how late this generator is.
+    lateness: Option<SampleWriter>,
 }
 
 impl EngineShard {
@@ -63,6 +66,21 @@ impl EngineShard {
             heads: HeadPool::default(),
             waiting: 0,
             reports: VecDeque::new(),
+            lateness: None,
+        }
+    }
+
+    /// Has it tell how late it noticed each arrival and each end of a think time: that depends on this generator alone,
+    /// not on how fast its target answers or takes connections.
+    #[must_use]
+    pub fn with_lateness(self, samples: SampleWriter) -> Self {
+        Self { lateness: Some(samples), ..self }
+    }
+
+    #[inline]
+    fn tell_lateness(samples: Option<&SampleWriter>, late_ns: u64) {
+        if let Some(samples) = samples {
+            samples.record_us(u32::try_from(late_ns / 1_000).unwrap_or(u32::MAX));
         }
     }
 

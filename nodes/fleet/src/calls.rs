@@ -247,6 +247,12 @@ impl<K: CallKey> Calls<K> {
         Some((key, fate))
     }
 
+    /// A call is refused, where its key is known and its number is not.
+    pub fn refused(&mut self, now: Instant, key: &K, error: CallError) -> Option<Fate> {
+        let waits = matches!(self.open.get(key)?.state, State::Waits(_));
+        waits.then(|| self.fail(now, key, error)).flatten()
+    }
+
     /// An attempt failed.
     fn fail(&mut self, now: Instant, key: &K, error: CallError) -> Option<Fate> {
         let open = self.open.get_mut(key)?;
@@ -350,6 +356,12 @@ impl<K: CallKey> Calls<K> {
     #[must_use]
     pub fn has(&self, key: &K) -> bool {
         self.open.contains_key(key)
+    }
+
+    /// Which attempt of a call is under way, from 1; 0: there is no such call.
+    #[must_use]
+    pub fn attempt(&self, key: &K) -> u32 {
+        self.open.get(key).map_or(0, |open| open.executor.attempt())
     }
 
     /// Whether a call to this peer would be held back.

@@ -257,7 +257,8 @@ impl GateCore {
                 self.on_gate(link, &frame, frame.decode::<GatePeerRegistration>(scratch)?, effects);
             }
             Kind::GatePeerRegistrationResponse => {
-                self.on_registered(link, frame.decode::<GatePeerRegistrationResponse>(scratch)?, effects);
+                let answer = frame.decode::<GatePeerRegistrationResponse>(scratch)?;
+                self.on_registered(link, &frame, answer, effects);
             }
             Kind::GateHeartbeat => self.on_gate_beat(link, frame.decode::<GateHeartbeat>(scratch)?),
             Kind::ManagerHeartbeat => {

@@ -16,7 +16,6 @@ use hyperscale_fleet::{Card, Dialled, PeerLink};
 use hyperscale_health::RoutingDecision;
 use hyperscale_jobs::Member;
 
-use crate::calls::Call;
 use crate::core::{Command, GateCore, GateEffects};
 
 /// Gates of one fleet, and managers of one gate, at most; one more is refused.
@@ -207,10 +206,11 @@ impl GateCore {
     pub(crate) fn on_registered(
         &mut self,
         link: LinkId,
+        frame: &RawFrame<'_>,
         answer: &ArchivedGatePeerRegistrationResponse,
         effects: &mut GateEffects,
     ) {
-        self.calls.answered(self.now, &Call::Register(link));
+        self.calls.on_answer(self.now, link, frame.header.correlation);
         if answer.accepted {
             self.joined = true;
             self.dialer.settled(link);

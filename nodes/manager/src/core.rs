@@ -7,24 +7,31 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     DcFinalResultAck, ErrorReply, GateHeartbeat, Goodbye, HealthcheckExtensionRequest, JobCancelRequest,
     JobDispatch, ManagerHeartbeat, ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodeWhyRequest,
-    NodesRequest, PushPull, ShareRevisionAck, StatsAck, StatsFinal, StatsFinalAck, StatsSnapshot,
-    StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse, WorkflowDispatchAck,
-    WorkflowFinalResult,
+    NodesRequest, PushPull, RateLimitResponse, ShareRevisionAck, StatsAck, StatsFinal, StatsFinalAck,
+    StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse,
+    WorkflowDispatchAck, WorkflowFinalResult, WorkflowStatus,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_fleet::{
-    BEAT, Card, Change, Departed, Dialer, Identity, Membership, MembershipConfig, PeerLink,
+    BEAT, Calls, Card, Change, Departed, Dialer, Identity, Membership, MembershipConfig, PeerLink,
+    nobody_waits,
 };
 use hyperscale_health::{NodeHealthTracker, WorkerHealthManager, WorkerHealthState};
 use hyperscale_ledger::{Committed, ManagerEntry};
 
+use crate::calls::Call;
 use crate::health::Dispatches;
 use crate::job::DcJob;
 use crate::silence::Silence;
 
+/// So that calls do not draw what the dials draw.
+const CALLS: u64 = 0x6361_6c6c_7300;
 /// A finished job is remembered so long, to answer repeats.
 pub(crate) const REMEMBER: Duration = Duration::from_secs(600);
+
+/// A worker whose registration is on its way, or was refused for now, is told so.
+pub(crate) const NOT_REGISTERED: &str = "this worker is not registered on this connection yet";
 
 /// What a manager is told at its start.
 #[derive(Debug, Clone)]
@@ -107,6 +114,7 @@ pub struct ManagerCore {
     /// Until when workers with work must get on.
     pub(crate) times: WorkerHealthManager,
     pub(crate) jobs: BTreeMap<JobId, DcJob>,
+    pub(crate) calls: Calls<Call>,
     pub(crate) now: Instant,
     /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
     pub(crate) overload: u8,
@@ -141,6 +149,7 @@ impl ManagerCore {
             health: NodeHealthTracker::default(),
             times: WorkerHealthManager::default(),
             jobs: BTreeMap::new(),
+            calls: Calls::new(config.seed ^ CALLS),
             now: Instant::ZERO,
             overload: 0,
             draining: false,
@@ -190,6 +199,10 @@ impl ManagerCore {
         {
             self.end_silence(node, effects);
         }
+        if nobody_waits(&frame) {
+            let text = "the caller's time was over when the request came".to_owned();
+            return refuse(effects, link, &frame, ErrorCode::DeadlineExceeded, text);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let done = match frame.kind() {
             Some(kind) => self.on_message(kind, link, frame, &mut scratch, effects),
@@ -223,7 +236,7 @@ impl ManagerCore {
             }
             Kind::ManagerPeerRegistrationResponse => {
                 let answer = frame.decode::<ManagerPeerRegistrationResponse>(scratch)?;
-                self.on_registered(link, answer, effects);
+                self.on_registered(link, &frame, answer, effects);
             }
             Kind::PushPull => {
                 let told = frame.decode::<PushPull>(scratch)?;
@@ -267,9 +280,15 @@ impl ManagerCore {
             Kind::WorkflowFinalResult => {
                 self.on_workflow_final(link, &frame, frame.decode::<WorkflowFinalResult>(scratch)?, effects);
             }
-            Kind::JobCancelRequest => self.on_cancel(frame.decode::<JobCancelRequest>(scratch)?, effects),
+            Kind::JobCancelRequest => {
+                self.on_cancel(link, &frame, frame.decode::<JobCancelRequest>(scratch)?, effects);
+            }
             Kind::WorkflowCancelResponse => {
-                self.on_workflow_cancelled(frame.decode::<WorkflowCancelResponse>(scratch)?);
+                let told = frame.decode::<WorkflowCancelResponse>(scratch)?;
+                self.on_workflow_cancelled(link, told, effects);
+            }
+            Kind::WorkflowStatus => {
+                self.on_started(link, frame.decode::<WorkflowStatus>(scratch)?, effects);
             }
             Kind::DcFinalResultAck => {
                 let ack = frame.decode::<DcFinalResultAck>(scratch)?;
@@ -278,21 +297,17 @@ impl ManagerCore {
             }
             Kind::StatsFinalAck => self.on_finals_kept(frame.decode::<StatsFinalAck>(scratch)?, effects),
             Kind::ErrorReply => {
-                let told = frame.decode::<ErrorReply>(scratch)?;
-                tracing::warn!(
-                    link = link.0,
-                    code = told.code.to_native(),
-                    error = told.message.as_str(),
-                    "a peer refused a message"
-                );
+                self.on_error_reply(link, &frame, frame.decode::<ErrorReply>(scratch)?, effects);
             }
-            // Answers that change nothing here, and a peer's last words.
-            Kind::StatsAck | Kind::JobProgressAck | Kind::WorkflowStatus => {}
+            Kind::RateLimitResponse => {
+                self.on_rate_limited(link, &frame, frame.decode::<RateLimitResponse>(scratch)?, effects);
+            }
+            // Answers that change nothing here.
+            Kind::StatsAck | Kind::JobProgressAck => {}
             Kind::JobSubmit
             | Kind::JobAck
             | Kind::JobListRequest
             | Kind::JobListResponse
-            | Kind::RateLimitResponse
             | Kind::JobDispatchAck
             | Kind::WorkflowDispatch
             | Kind::WorkflowStart
@@ -345,6 +360,7 @@ impl ManagerCore {
             self.judge_workers(effects);
             self.beat(effects);
         }
+        self.make_due_calls(effects);
         self.dialer.go(now, effects);
         self.membership.on_timer(now, &self.links, effects);
         self.tell_if_drained(effects);
@@ -404,6 +420,6 @@ impl Core for ManagerCore {
         let jobs = self.jobs.values().filter_map(|job| job.next_deadline(self.config.gate_wait)).min();
         let beat = (!self.links.is_empty()).then_some(self.next_beat);
         let own = [self.membership.next_deadline(), self.dialer.next_deadline(), self.silence_deadline()];
-        own.into_iter().chain([beat, jobs]).flatten().min()
+        own.into_iter().chain([beat, jobs, self.calls.next_deadline()]).flatten().min()
     }
 }

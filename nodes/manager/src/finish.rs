@@ -6,11 +6,12 @@ use hyperscale_codec::messages::{
     ArchivedWorkflowFinalResult, DcFinalResult, JobState, WorkerOutcome, WorkerState, WorkflowFinalResultAck,
     WorkflowOutcome, WorkflowState,
 };
-use hyperscale_codec::{Epoch, Head, JobId, RawFrame, WorkflowId};
+use hyperscale_codec::{Epoch, ErrorCode, Head, JobId, RawFrame, WorkflowId};
 use hyperscale_core::LinkId;
 use hyperscale_ledger::ManagerEntry;
 
-use crate::core::{Command, ManagerCore, ManagerEffects};
+use crate::calls::Call;
+use crate::core::{Command, ManagerCore, ManagerEffects, NOT_REGISTERED, refuse};
 use crate::stats::{batched, pass_up, send_totals};
 use crate::workflows::{index, micros, millis, wire};
 
@@ -25,9 +26,13 @@ impl ManagerCore {
         let (id, workflow) = (JobId::from_bytes(told.job), WorkflowId(told.workflow.to_native()));
         let revision = told.revision.to_native();
         let attempt = told.attempt.to_native();
+        let Some(node) = self.workers.get(&link).map(|worker| worker.node) else {
+            // An acknowledgement would lose it: whose it is, is known once the worker is registered.
+            return refuse(effects, link, frame, ErrorCode::Unavailable, NOT_REGISTERED.to_owned());
+        };
         let ack = WorkflowFinalResultAck { job: told.job, workflow: workflow.0, attempt, revision };
         effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);
-        let Some(node) = self.workers.get(&link).map(|worker| worker.node) else { return };
+        self.forget_orders((id, index(workflow), (node, revision)));
         let now = self.now;
         let clock = self.links.get(&link).and_then(|link| link.pulse.clock());
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -93,9 +98,10 @@ impl ManagerCore {
         self.let_go_if_abandoned(id, effects);
     }
 
-    pub(crate) fn send_result(&mut self, id: JobId, effects: &mut ManagerEffects) {
-        let Some(job) = self.jobs.get(&id) else { return };
-        let Some(outcome) = job.outcome else { return };
+    /// What became of a job's part here; `None`: nothing yet, or its gate has it.
+    pub(crate) fn result_of(&self, id: JobId) -> Option<DcFinalResult> {
+        let job = self.jobs.get(&id).filter(|job| !job.acknowledged)?;
+        let outcome = job.outcome?;
         let failed = job.workflows.iter().zip(&job.plan.workflows).find(|(entry, _)| !entry.error.is_empty());
         let error = failed
             .map_or_else(String::new, |(entry, plan)| format!("workflow {}: {}", plan.name, entry.error));
@@ -124,7 +130,7 @@ impl ManagerCore {
             (Some(start), Some(end)) => end.since(start),
             (_, _) => Duration::ZERO,
         };
-        let result = DcFinalResult {
+        Some(DcFinalResult {
             job: id.to_bytes(),
             fence_token: job.fence_token,
             datacenter: self.config.identity.datacenter.clone(),
@@ -136,11 +142,11 @@ impl ManagerCore {
             events: job.events.clone(),
             duration_us: micros(duration),
             started_unix_ms: job.started_unix_ms,
-        };
-        effects.send(job.gate_link, Head::request(1).job(id), &result);
+        })
     }
 
     pub(crate) fn on_result_acked(&mut self, id: JobId) {
+        self.calls.answered(self.now, &Call::Result(id));
         if let Some(job) = self.jobs.get_mut(&id) {
             job.acknowledged = true;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedHealthPiggyback, ArchivedHealthcheckExtensionRequest, HealthPiggyback,
-    HealthcheckExtensionResponse, ShareRevision, WorkflowCancelRequest,
+    HealthcheckExtensionResponse,
 };
 use hyperscale_codec::{Features, Head, JobId, NodeId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
@@ -13,12 +13,12 @@ use hyperscale_health::{
     EvictionReason, HealthSignals, INTERVAL, ReportedProgress, RoutingDecision, SignalRow, WorkerHealthState,
 };
 
+use crate::calls::Call;
 use crate::core::{ManagerCore, ManagerEffects, Worker};
 use crate::job::ShareId;
 use crate::revise::shares_of;
 use crate::silence::Silence;
 use crate::takeover::taken_over_at;
-use crate::workflows::wire;
 
 /// A dispatch that waits for longer is due, and late.
 const DUE: Duration = Duration::from_secs(1);
@@ -244,7 +244,7 @@ impl ManagerCore {
 
     /// What a worker's share does is another's from now on: it is told to end, where it can be told.
     pub(crate) fn end_where_it_lives(
-        &self,
+        &mut self,
         id: JobId,
         at: usize,
         share_id: ShareId,
@@ -253,23 +253,9 @@ impl ManagerCore {
         let Some(job) = self.jobs.get(&id) else { return };
         let share = job.workflows.get(at).and_then(|entry| entry.shares.get(&share_id));
         let Some(share) = share.filter(|share| self.links.contains_key(&share.link)) else { return };
-        let (workflow, attempt, dc_token) = (wire(at).0, job.attempt.0, job.dc_token);
-        let (head, revision) = (Head::request(1).job(id), share_id.1);
-        if let Some(until_us) = taken_over_at(share) {
-            let order = ShareRevision { job: id.to_bytes(), workflow, attempt, revision, dc_token, until_us };
-            effects.send(share.link, head, &order);
-        } else {
-            let job_id = id.to_bytes();
-            let order = WorkflowCancelRequest {
-                job_id,
-                workflow_id: workflow,
-                attempt,
-                revision,
-                dc_token,
-                cut_after_ms: 0,
-            };
-            effects.send(share.link, head, &order);
-        }
+        let of = (id, at, share_id);
+        let order = if taken_over_at(share).is_some() { Call::Revise(of) } else { Call::End(of) };
+        self.order(order, effects);
     }
 
     /// A round of probes about a worker ended: with an answer, direct or indirect, or without any.

@@ -18,7 +18,7 @@ use crate::workflows::wire;
 /// Merged windows wait so long for the slower workers, then go up without them.
 const VIEW_PATIENCE: Duration = Duration::from_millis(300);
 /// A workflow waits so long for its workers to be ready, then starts with those that are.
-const READY_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const READY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// One worker's share of a workflow, by its revision: load that moves becomes shares of the next one.
 pub(crate) type ShareId = (NodeId, u32);

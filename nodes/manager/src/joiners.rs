@@ -1,15 +1,16 @@
 //! Shares given to workers: the first ones of a workflow, and those that join it with load of others.
 
-use hyperscale_codec::messages::{Share, WorkerState, WorkflowDispatch, WorkflowStart, WorkflowState};
-use hyperscale_codec::{Head, JobId, NodeId, WorkflowId};
+use hyperscale_codec::messages::{Share, WorkerState, WorkflowDispatch, WorkflowState};
+use hyperscale_codec::{JobId, NodeId, WorkflowId};
 use hyperscale_core::LinkId;
 use hyperscale_health::RoutingDecision;
 use hyperscale_jobs::{Units, iterations_of, split};
 use hyperscale_plan::{Iterations, Load, Workflow};
 
+use crate::calls::Call;
 use crate::core::{ManagerCore, ManagerEffects, Worker};
 use crate::job::{DcJob, ShareId, WorkerRecord, WorkerShare};
-use crate::workflows::{index, micros};
+use crate::workflows::{index, wire};
 
 /// A share as it is given to one worker.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +49,7 @@ impl ManagerCore {
     ) -> Vec<String> {
         let takers = self.takers(except);
         let weights: Vec<u32> = takers.iter().map(|(_, worker)| worker.shards).collect();
-        let (now, seed) = (self.now, self.config.seed);
+        let now = self.now;
         let Some(job) = self.jobs.get_mut(&id) else { return Vec::new() };
         let Ok(parts) = split(part.units, &weights) else { return Vec::new() };
         let Some(plan) = job.plan.workflows.get(index(workflow)) else { return Vec::new() };
@@ -59,13 +60,15 @@ impl ManagerCore {
             // Those that take it get the time that the others had.
             entry.assigned_at = Some(now);
         }
-        let mut names = Vec::new();
+        let (mut names, mut shares) = (Vec::new(), Vec::new());
         for (((link, worker), units), iterations) in takers.into_iter().zip(parts).zip(budgets) {
             if units.count > 0 {
-                dispatch(job, workflow, link, &worker, Part { units, iterations, ..part }, seed, effects);
+                keep(job, workflow, link, &worker, Part { units, iterations, ..part });
+                shares.push((id, index(workflow), (worker.node, part.revision)));
                 names.push(worker.name);
             }
         }
+        shares.into_iter().for_each(|of| self.order(Call::Give(of), effects));
         names
     }
 
@@ -81,7 +84,6 @@ impl ManagerCore {
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
-        let (Some(start), Some(job_start)) = (entry.started_at, job.started_at) else { return };
         let Some(share) = entry.shares.get_mut(&share_id) else { return };
         if let Some(error) = refused {
             share.ended = Some(WorkflowState::Completed);
@@ -100,31 +102,13 @@ impl ManagerCore {
             return;
         }
         share.started = true;
-        let order = WorkflowStart {
-            job: id.to_bytes(),
-            workflow: workflow.0,
-            attempt: job.attempt.0,
-            revision: share_id.1,
-            dc_token: job.dc_token,
-            start_in_us: micros(start.since(now)),
-            elapsed_us: micros(now.since(start)),
-            job_elapsed_us: micros(start.since(job_start)),
-        };
-        effects.send(share.link, Head::default().job(id), &order);
         job.view.expect((share_id.0, workflow));
+        self.order(Call::Start((id, index(workflow), share_id)), effects);
     }
 }
 
-/// Gives one worker its share of a workflow.
-pub(crate) fn dispatch(
-    job: &mut DcJob,
-    workflow: WorkflowId,
-    link: LinkId,
-    worker: &Worker,
-    part: Part,
-    seed: u64,
-    effects: &mut ManagerEffects,
-) {
+/// Remembers one worker's share of a workflow.
+fn keep(job: &mut DcJob, workflow: WorkflowId, link: LinkId, worker: &Worker, part: Part) {
     let Part { revision, units, iterations, from_us } = part;
     let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
     let share = WorkerShare {
@@ -150,10 +134,22 @@ pub(crate) fn dispatch(
         clock: None,
         epochs: 0,
     });
+}
+
+/// The order to prepare a share, the same each time.
+pub(crate) fn order_of(
+    job: &DcJob,
+    at: usize,
+    (_, revision): ShareId,
+    share: &WorkerShare,
+    seed: u64,
+) -> WorkflowDispatch {
+    let WorkerShare { units, iterations, from_us, .. } = *share;
+    let workflow = wire(at).0;
     let of_revision = u64::from(revision.saturating_sub(1)) << 40;
-    let dispatch = WorkflowDispatch {
+    WorkflowDispatch {
         job: job.id.to_bytes(),
-        workflow: workflow.0,
+        workflow,
         attempt: job.attempt.0,
         revision,
         fence_token: job.fence_token,
@@ -162,9 +158,8 @@ pub(crate) fn dispatch(
         plan_sha256: job.sha256,
         share: Share { iterations, ..units.share(0) },
         from_us,
-        seed: seed ^ (u64::from(workflow.0) << 32) ^ u64::from(units.from) ^ of_revision,
-    };
-    effects.send(link, Head::request(1).job(job.id), &dispatch);
+        seed: seed ^ (u64::from(workflow) << 32) ^ u64::from(units.from) ^ of_revision,
+    }
 }
 
 /// Iterations that a range of units has of a count, else 0. A total is divided by users: units without one do nothing.

@@ -4,6 +4,7 @@
 //! In: frames of gates and workers, committed entries of its ledger, the timer. Out: frames, proposals. Pure.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod cancel;
 mod core;
 mod dispatch;

@@ -15,6 +15,7 @@ use hyperscale_fleet::{Card, Dialled, PeerLink, beat_ms, page};
 use hyperscale_health::RoutingDecision;
 use hyperscale_ledger::ManagerEntry;
 
+use crate::calls::Call;
 use crate::core::{Command, ManagerCore, ManagerEffects, Worker};
 use crate::job::DcJob;
 
@@ -24,8 +25,6 @@ const WORKERS_MAX: usize = 16_384;
 const PEERS_MAX: usize = 64;
 /// 3 of `overload_state`.
 const OVERLOADED: u8 = 3;
-/// The requests of a manager's own that need a number.
-const REGISTER: u32 = 1;
 
 impl ManagerCore {
     pub(crate) fn on_link_up(
@@ -51,7 +50,7 @@ impl ManagerCore {
         let is_gate = entry.role == Role::Gate && dial.is_some();
         self.links.insert(link, entry);
         if dial.is_some() {
-            effects.send(link, Head::request(REGISTER), &self.registration());
+            self.register(link, effects);
         }
         if is_gate {
             self.gates.insert(link, owner);
@@ -62,6 +61,7 @@ impl ManagerCore {
 
     pub(crate) fn on_link_down(&mut self, link: LinkId, effects: &mut ManagerEffects) {
         let now = self.now;
+        self.calls.on_link_down(now, link);
         self.dialer.on_down(now, link);
         let gone = self.links.remove(&link);
         self.membership.on_link_down(now, (link, gone.as_ref()), &self.links, effects);
@@ -132,7 +132,7 @@ impl ManagerCore {
         self.tell_if_drained(effects);
     }
 
-    fn registration(&self) -> hyperscale_codec::messages::ManagerPeerRegistration {
+    pub(crate) fn registration(&self) -> hyperscale_codec::messages::ManagerPeerRegistration {
         self.config.identity.manager_registration(self.worker_shards())
     }
 
@@ -143,23 +143,28 @@ impl ManagerCore {
     }
 
     /// Tells the gates how many worker shards there are now.
-    pub(crate) fn announce(&self, effects: &mut ManagerEffects) {
-        let registration = self.registration();
-        for link in self.gates.keys() {
-            effects.send(*link, Head::request(REGISTER), &registration);
-        }
+    pub(crate) fn announce(&mut self, effects: &mut ManagerEffects) {
+        let links: Vec<LinkId> = self.gates.keys().copied().collect();
+        links.into_iter().for_each(|link| self.register(link, effects));
     }
 
     /// A gate's or manager's answer to our registration; a gate tells anew when others join it.
     pub(crate) fn on_registered(
         &mut self,
         link: LinkId,
+        frame: &RawFrame<'_>,
         answer: &ArchivedManagerPeerRegistrationResponse,
         effects: &mut ManagerEffects,
     ) {
+        let attempts = self.calls.attempt(&Call::Register(link));
+        let is_answer = self.calls.on_answer(self.now, link, frame.header.correlation).is_some();
         if answer.accepted {
             self.joined = true;
             self.dialer.settled(link);
+            // Before it was taken on, its figures were nobody's there.
+            if let Some(owner) = self.gates.get(&link).copied().filter(|_| is_answer && attempts > 1) {
+                self.resend_finals(link, owner, effects);
+            }
             answer.peers.iter().for_each(|addr| self.dialer.learn(self.now, addr.as_str()));
             self.dialer.go(self.now, effects);
             return;

@@ -5,21 +5,20 @@
 
 use std::time::Duration;
 
-use hyperscale_codec::messages::{
-    ArchivedShareRevisionAck, ShareRevision, WorkflowCancelRequest, WorkflowState,
-};
-use hyperscale_codec::{Head, JobId, NodeId, WorkflowId};
+use hyperscale_codec::messages::{ArchivedShareRevisionAck, WorkflowState};
+use hyperscale_codec::{JobId, NodeId, WorkflowId};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_ledger::ManagerEntry;
 use hyperscale_plan::{Arrivals, Iterations, Load, Workflow};
 
+use crate::calls::Call;
 use crate::core::{Command, ManagerCore, ManagerEffects};
 use crate::job::{DcJob, DcWorkflow, Moving, ShareId, WorkerShare};
 use crate::joiners::Part;
 use crate::workflows::{index, micros, wire};
 
 /// Load moves so far ahead of now that those that take it are ready by then.
-const LEAD: Duration = Duration::from_millis(250);
+pub(crate) const LEAD: Duration = Duration::from_millis(250);
 
 impl ManagerCore {
     /// Moves all that runs on a worker to the others, and gives it no more until it registers anew. What nobody can
@@ -57,7 +56,7 @@ impl ManagerCore {
     ) {
         let (at, now) = (index(workflow), self.now);
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.outcome.is_none()) else { return };
-        let (cancelled, attempt, dc_token) = (job.cancelled, job.attempt.0, job.dc_token);
+        let (cancelled, of) = (job.cancelled, (id, at, share_id));
         let started_at = job.workflows.get(at).and_then(|entry| entry.started_at);
         let Some(share) = share_mut(job, at, share_id) else { return };
         let Some(moving) = share.moving.filter(|moving| moving.revision == revision) else { return };
@@ -65,37 +64,21 @@ impl ManagerCore {
             self.replace_lost(id, workflow, share_id, moving, effects);
         } else if cancelled {
             share.moving = None;
-        } else if let Some(start) = started_at.filter(|_| share.started) {
-            let order = ShareRevision {
-                job: id.to_bytes(),
-                workflow: workflow.0,
-                attempt,
-                revision: share_id.1,
-                dc_token,
-                until_us: micros(now.since(start) + LEAD),
-            };
-            effects.send(share.link, Head::request(1).job(id), &order);
+        } else if started_at.is_some() && share.started {
+            self.order(Call::Revise(of), effects);
         } else {
-            let order = WorkflowCancelRequest {
-                job_id: id.to_bytes(),
-                workflow_id: workflow.0,
-                attempt,
-                revision: share_id.1,
-                dc_token,
-                cut_after_ms: 0,
-            };
             let part =
                 Part { revision, units: share.units, iterations: share.iterations, from_us: share.from_us };
-            let link = share.link;
             let takers = self.give(id, workflow, Some(share_id.0), part, effects);
             let Some(job) = self.jobs.get_mut(&id) else { return };
             if takers.is_empty() {
                 stays(job, at, share_id, now, "no other worker can take it");
                 return;
             }
-            effects.send(link, Head::request(1).job(id), &order);
             finish(job, at, share_id);
             moved(job, share_id.0, &takers, part.from_us, at, now);
+            self.forget_orders(of);
+            self.order(Call::End(of), effects);
         }
     }
 
@@ -110,6 +93,7 @@ impl ManagerCore {
         let (at, now) = (index(workflow), self.now);
         let Some(node) = self.workers.get(&link).map(|worker| worker.node) else { return };
         let share_id = (node, ack.revision.to_native());
+        self.calls.answered(now, &Call::Revise((id, at, share_id)));
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.outcome.is_none() && !job.cancelled) else {
             return;
         };

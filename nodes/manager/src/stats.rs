@@ -14,7 +14,7 @@ use hyperscale_core::LinkId;
 use hyperscale_fleet::PeerLink;
 use hyperscale_stats::{ColumnsBuilder, Held, Source, all_cells, build_all};
 
-use crate::core::{ManagerCore, ManagerEffects, Owner, refuse};
+use crate::core::{ManagerCore, ManagerEffects, NOT_REGISTERED, Owner, refuse};
 use crate::job::DcJob;
 use crate::workflows::{millis, wire};
 
@@ -28,7 +28,11 @@ impl ManagerCore {
     ) -> Option<(NodeId, JobId)> {
         let id = JobId::from_bytes(columns.job);
         let node = self.workers.get(&link).map(|worker| worker.node);
-        if node.is_none() || !self.jobs.contains_key(&id) {
+        if node.is_none() {
+            refuse(effects, link, frame, ErrorCode::Unavailable, NOT_REGISTERED.to_owned());
+            return None;
+        }
+        if !self.jobs.contains_key(&id) {
             let error = format!("no job {id} runs on this connection");
             tracing::warn!(link = link.0, error, "statistics are refused");
             refuse(effects, link, frame, ErrorCode::UnknownJob, error);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hyperscale_codec::messages::{ShareRevision, WorkerState, WorkflowCancelRequest, WorkflowState};
-use hyperscale_codec::{Head, JobId, NodeId, WorkflowId};
+use hyperscale_codec::messages::{WorkerState, WorkflowState};
+use hyperscale_codec::{JobId, NodeId, WorkflowId};
 use hyperscale_core::{Instant, LinkId};
 
-use crate::cancel::CUT_AFTER_MS;
+use crate::calls::Call;
 use crate::core::{ManagerCore, ManagerEffects, Worker};
 use crate::job::{DcJob, Moving, ShareId, WorkerShare};
 use crate::joiners::{Part, spread};
@@ -70,11 +70,13 @@ impl ManagerCore {
     /// for any more; what it did counts.
     pub(crate) fn on_worker_back(&mut self, link: LinkId, node: NodeId, effects: &mut ManagerEffects) {
         let now = self.now;
+        let mut orders = Vec::new();
         for job in self.jobs.values_mut() {
             let stopped =
-                (0..job.workflows.len()).map(|at| stop_taken_over(job, at, (link, node), effects)).sum();
+                (0..job.workflows.len()).map(|at| stop_taken_over(job, at, (link, node), &mut orders)).sum();
             tell_back(job, node, stopped, now);
         }
+        orders.into_iter().for_each(|order| self.order(order, effects));
     }
 
     /// Others begin where a lost worker's load is missing.
@@ -105,6 +107,7 @@ impl ManagerCore {
             || self.health.state(share_id.0).is_some_and(|state| state.overdue);
         let back = self.workers.iter().find(|(_, worker)| worker.node == share_id.0 && !stands_still);
         let back = back.map(|(link, _)| *link);
+        let mut orders = Vec::new();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if takers.is_empty() && !done {
             lose(job, at, share_id, now);
@@ -113,7 +116,7 @@ impl ManagerCore {
             share_mut(job, at, share_id).into_iter().for_each(|share| share.lost = true);
         }
         if let Some(link) = back {
-            let stopped = stop_taken_over(job, at, (link, share_id.0), effects);
+            let stopped = stop_taken_over(job, at, (link, share_id.0), &mut orders);
             tell_back(job, share_id.0, stopped, now);
         }
         if !takers.is_empty() {
@@ -122,6 +125,7 @@ impl ManagerCore {
                 tell_gap(job, share_id.0, from_us, at, now);
             }
         }
+        orders.into_iter().for_each(|order| self.order(order, effects));
         self.end_where_it_lives(id, at, share_id, effects);
         self.start_if_ready(id, workflow, false, effects);
         self.end_if_done(id, workflow, effects);
@@ -133,24 +137,20 @@ fn stop_taken_over(
     job: &mut DcJob,
     at: usize,
     (link, node): (LinkId, NodeId),
-    effects: &mut ManagerEffects,
+    orders: &mut Vec<Call>,
 ) -> usize {
-    let (id, attempt, dc_token) = (job.id, job.attempt.0, job.dc_token);
+    let id = job.id;
     let Some(entry) = job.workflows.get_mut(at) else { return 0 };
     let mut stopped = 0;
-    for ((_, revision), share) in entry.shares.iter_mut().filter(|((owner, _), _)| *owner == node) {
+    for (share_id, share) in entry.shares.iter_mut().filter(|((owner, _), _)| *owner == node) {
         share.link = link;
-        let (job, workflow, revision) = (id.to_bytes(), wire(at).0, *revision);
-        if let Some(until_us) = taken_over_at(share) {
+        let of = (id, at, *share_id);
+        if taken_over_at(share).is_some() {
             // Where others began; past that it ends at once.
-            let order = ShareRevision { job, workflow, attempt, revision, dc_token, until_us };
-            effects.send(link, Head::request(1).job(id), &order);
+            orders.push(Call::Revise(of));
             stopped += 1;
         } else if share.lost {
-            let (job_id, workflow_id, cut_after_ms) = (job, workflow, CUT_AFTER_MS);
-            let order =
-                WorkflowCancelRequest { job_id, workflow_id, attempt, revision, dc_token, cut_after_ms };
-            effects.send(link, Head::request(1).job(id), &order);
+            orders.push(Call::End(of));
         }
     }
     stopped

@@ -44,6 +44,7 @@ impl ManagerCore {
             jobs: Vec::new(),
             gauges: [
                 self.membership.gauges(),
+                self.calls.gauges(),
                 vec![
                     level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
                     level("hyperscale_manager_gate_links", "Links to shards of gates.", gates),

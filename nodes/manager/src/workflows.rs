@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyperscale_codec::messages::{ArchivedWorkflowDispatchAck, WorkflowStart, WorkflowState};
-use hyperscale_codec::{Head, JobId, WorkflowId};
+use hyperscale_codec::messages::{ArchivedWorkflowDispatchAck, ArchivedWorkflowStatus, WorkflowState};
+use hyperscale_codec::{JobId, WorkflowId};
 use hyperscale_core::LinkId;
 use hyperscale_ledger::ManagerEntry;
 
+use crate::calls::{Call, ShareOf};
 use crate::core::{Command, ManagerCore, ManagerEffects};
 use crate::job::ShareId;
 use crate::joiners::{Part, count_of};
+use crate::revise::share_mut;
 
 /// One worker needs no time to agree with others on a start.
 const START_ALONE: Duration = Duration::from_millis(5);
@@ -71,26 +73,76 @@ impl ManagerCore {
         effects: &mut ManagerEffects,
     ) {
         let (id, workflow) = (JobId::from_bytes(ack.job), WorkflowId(ack.workflow.to_native()));
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
         let Some(node) = self.workers.get(&link).map(|worker| worker.node) else { return };
         let share_id = (node, ack.revision.to_native());
+        self.calls.answered(self.now, &Call::Give((id, index(workflow), share_id)));
+        if !ack.ready {
+            return self.on_share_refused(id, workflow, share_id, ack.error.as_str(), effects);
+        }
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
         let Some(share) = entry.shares.get_mut(&share_id).filter(|share| share.ended.is_none()) else {
             return;
         };
-        let joins = entry.started_at.is_some();
-        if ack.ready {
-            share.ready = true;
-        } else if !joins {
-            share.ended = Some(WorkflowState::Failed);
-            share.error = ack.error.as_str().to_owned();
+        share.ready = true;
+        match entry.started_at.is_some() {
+            true => self.join(id, workflow, share_id, None, effects),
+            false => self.start_if_ready(id, workflow, false, effects),
         }
-        if joins {
-            let refused = (!ack.ready).then(|| ack.error.as_str().to_owned());
-            self.join(id, workflow, share_id, refused, effects);
+    }
+
+    /// A worker cannot prepare its share, or did not within its time.
+    pub(crate) fn on_share_refused(
+        &mut self,
+        id: JobId,
+        workflow: WorkflowId,
+        share_id: ShareId,
+        error: &str,
+        effects: &mut ManagerEffects,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(entry) = job.workflows.get_mut(index(workflow)) else { return };
+        let Some(share) = entry.shares.get_mut(&share_id) else { return };
+        if share.ended.is_some() || share.ready {
             return;
         }
+        if entry.started_at.is_some() {
+            return self.join(id, workflow, share_id, Some(error.to_owned()), effects);
+        }
+        share.ended = Some(WorkflowState::Failed);
+        error.clone_into(&mut share.error);
         self.start_if_ready(id, workflow, false, effects);
+    }
+
+    /// A worker answers an order to begin.
+    pub(crate) fn on_started(
+        &mut self,
+        link: LinkId,
+        told: &ArchivedWorkflowStatus,
+        effects: &mut ManagerEffects,
+    ) {
+        let Some(node) = self.workers.get(&link).map(|worker| worker.node) else { return };
+        let (id, at) = (JobId::from_bytes(told.job), index(WorkflowId(told.workflow.to_native())));
+        let of = (id, at, (node, told.revision.to_native()));
+        self.calls.answered(self.now, &Call::Start(of));
+        if WorkflowState::from_wire(told.state) == WorkflowState::Failed {
+            self.on_start_refused(of, told.reason.as_str(), effects);
+        }
+    }
+
+    /// A share that its worker cannot begin with has failed.
+    pub(crate) fn on_start_refused(
+        &mut self,
+        (id, at, share_id): ShareOf,
+        error: &str,
+        effects: &mut ManagerEffects,
+    ) {
+        let share = self.jobs.get_mut(&id).and_then(|job| share_mut(job, at, share_id));
+        if let Some(share) = share.filter(|share| share.ended.is_none()) {
+            share.ended = Some(WorkflowState::Failed);
+            error.clone_into(&mut share.error);
+            self.end_if_done(id, wire(at), effects);
+        }
     }
 
     /// Starts a workflow when every share is ready or has ended; `anyway` starts it with those that are ready.
@@ -130,12 +182,13 @@ impl ManagerCore {
         let least = if live.len() == 1 { START_ALONE } else { START_TOGETHER };
         let wait = least.max(START_ALONE + farthest * 8);
         let start = now + wait;
-        let job_start = *job.started_at.get_or_insert(start);
+        job.started_at.get_or_insert(start);
         if job.started_unix_ms == 0 {
             job.started_unix_ms = unix_ms.saturating_add(millis(wait));
         }
         entry.started_at = Some(start);
-        for (share_id, link, ready) in live {
+        let mut orders = Vec::new();
+        for (share_id, _, ready) in live {
             let Some(share) = entry.shares.get_mut(&share_id) else { continue };
             share.started = ready;
             if !ready {
@@ -144,20 +197,10 @@ impl ManagerCore {
                 continue;
             }
             job.view.expect((share_id.0, workflow));
-            let order = WorkflowStart {
-                job: id.to_bytes(),
-                workflow: workflow.0,
-                attempt: job.attempt.0,
-                revision: share_id.1,
-                dc_token: job.dc_token,
-                // What the order takes on its way is over when it arrives.
-                start_in_us: micros(wait.saturating_sub(away(&link))),
-                elapsed_us: 0,
-                job_elapsed_us: micros(start.since(job_start)),
-            };
-            effects.send(link, Head::default().job(id), &order);
+            orders.push(Call::Start((id, at, share_id)));
         }
         job.dag.set(at, WorkflowState::Running);
+        orders.into_iter().for_each(|start| self.order(start, effects));
     }
 
     pub(crate) fn start_without_late_workers(&mut self, effects: &mut ManagerEffects) {

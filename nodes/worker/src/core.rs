@@ -7,18 +7,24 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     ArchivedWorkflowCancelRequest, ArchivedWorkflowDispatch, ArchivedWorkflowStart, CancelOutcome,
-    ErrorReply, HealthcheckExtensionResponse, ManagerHeartbeat, PushPull, RegistrationResponse,
-    ShareRevision, StatsAck, StatsFinalAck, WorkflowCancelRequest, WorkflowCancelResponse, WorkflowDispatch,
-    WorkflowDispatchAck, WorkflowFinalResultAck, WorkflowStart,
+    ErrorReply, HealthcheckExtensionResponse, ManagerHeartbeat, PushPull, RateLimitResponse,
+    RegistrationResponse, ShareRevision, StatsAck, StatsFinalAck, WorkflowCancelRequest,
+    WorkflowCancelResponse, WorkflowDispatch, WorkflowDispatchAck, WorkflowFinalResultAck, WorkflowStart,
+    WorkflowState, WorkflowStatus,
 };
-use hyperscale_codec::{Archived, Attempt, DecodeError, Head, JobId, Kind, RawFrame, ShardId, WorkflowId};
+use hyperscale_codec::{
+    Archived, Attempt, DecodeError, Flags, Head, JobId, Kind, RawFrame, ShardId, WorkflowId,
+};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
-use hyperscale_fleet::{BEAT, Dialer, Identity, Membership, MembershipConfig, PeerLink};
+use hyperscale_fleet::{BEAT, Calls, Dialer, Identity, Membership, MembershipConfig, PeerLink};
 
+use crate::calls::Call;
 use crate::progress::Standing;
 use crate::share::{HostPort, Share};
 
+/// So that calls do not draw what the dials draw.
+const CALLS: u64 = 0x6361_6c6c_7300;
 /// Shares at once, over all jobs; one more is refused.
 const SHARES_MAX: usize = 1_024;
 
@@ -74,6 +80,7 @@ pub struct WorkerCore {
     pub(crate) links: BTreeMap<LinkId, PeerLink>,
     pub(crate) membership: Membership,
     pub(crate) shares: BTreeMap<ShareKey, Share>,
+    pub(crate) calls: Calls<Call>,
     pub(crate) now: Instant,
     /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
     pub(crate) overload: u8,
@@ -97,6 +104,7 @@ impl WorkerCore {
             links: BTreeMap::new(),
             membership: Membership::new(&config.identity, config.membership.clone(), config.wall.at),
             shares: BTreeMap::new(),
+            calls: Calls::new(config.seed ^ CALLS),
             now: Instant::ZERO,
             overload: 0,
             draining: false,
@@ -128,7 +136,9 @@ impl WorkerCore {
             Kind::WorkflowDispatch => {
                 self.on_dispatch(link, &frame, frame.decode::<WorkflowDispatch>(scratch)?, effects);
             }
-            Kind::WorkflowStart => self.on_start(frame.decode::<WorkflowStart>(scratch)?, effects),
+            Kind::WorkflowStart => {
+                self.on_start(link, &frame, frame.decode::<WorkflowStart>(scratch)?, effects);
+            }
             Kind::WorkflowCancelRequest => {
                 self.on_cancel(link, &frame, frame.decode::<WorkflowCancelRequest>(scratch)?, effects);
             }
@@ -139,6 +149,7 @@ impl WorkerCore {
                 let ack = frame.decode::<WorkflowFinalResultAck>(scratch)?;
                 let key = key(ack.job, [ack.workflow, ack.attempt, ack.revision]);
                 self.shares.entry(key).and_modify(|share| share.result_acked = true);
+                self.settle_end(key);
                 self.release(key, effects);
                 self.tell_if_drained(effects);
             }
@@ -156,7 +167,7 @@ impl WorkerCore {
             }
             Kind::RegistrationResponse => {
                 let answer = frame.decode::<RegistrationResponse>(scratch)?;
-                self.on_registered(link, answer, effects);
+                self.on_registered(link, &frame, answer, effects);
             }
             Kind::PushPull => {
                 let told = frame.decode::<PushPull>(scratch)?;
@@ -167,13 +178,10 @@ impl WorkerCore {
                 self.on_extension(link, frame.decode::<HealthcheckExtensionResponse>(scratch)?);
             }
             Kind::ErrorReply => {
-                let told = frame.decode::<ErrorReply>(scratch)?;
-                tracing::warn!(
-                    link = link.0,
-                    code = told.code.to_native(),
-                    error = told.message.as_str(),
-                    "a manager refused a message"
-                );
+                self.on_error_reply(link, &frame, frame.decode::<ErrorReply>(scratch)?, effects);
+            }
+            Kind::RateLimitResponse => {
+                self.on_rate_limited(link, &frame, frame.decode::<RateLimitResponse>(scratch)?, effects);
             }
             // Everything else is an answer that changes nothing here, or not for a worker.
             Kind::Goodbye
@@ -191,7 +199,6 @@ impl WorkerCore {
             | Kind::JobAck
             | Kind::JobListRequest
             | Kind::JobListResponse
-            | Kind::RateLimitResponse
             | Kind::JobDispatch
             | Kind::JobDispatchAck
             | Kind::WorkflowDispatchAck
@@ -232,11 +239,13 @@ impl WorkerCore {
         let correlation = frame.header.correlation;
         let refuse =
             |effects: &mut WorkerEffects, error: String| answer(effects, link, correlation, key, Err(error));
-        if let Some(share) = self.shares.get(&key) {
-            // Known: nothing starts twice; the answer comes, or came, from the first. Another manager, or another start
-            // of it, would wait for ever.
+        if let Some(share) = self.shares.get_mut(&key) {
+            // Known: nothing starts twice. Another manager, or another start of it, would wait for ever.
             let asks = self.links.get(&link).map(|link| (link.node, link.boot));
-            if asks != Some(share.manager) {
+            if asks == Some(share.manager) {
+                // The answer that is on its way may be lost.
+                share.answer_again(link, correlation, effects);
+            } else {
                 refuse(
                     effects,
                     "this share was given by another manager, or an earlier start of it".to_owned(),
@@ -292,8 +301,33 @@ impl WorkerCore {
         }
     }
 
-    fn on_start(&mut self, start: &ArchivedWorkflowStart, effects: &mut WorkerEffects) {
+    /// Answered each time, started once.
+    fn on_start(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        start: &ArchivedWorkflowStart,
+        effects: &mut WorkerEffects,
+    ) {
         let key = key(start.job, [start.workflow, start.attempt, start.revision]);
+        if frame.header.flags.contains(Flags::WANTS_REPLY) {
+            let share = self.shares.get(&key);
+            let state = match share.map(|share| share.cancelled) {
+                Some(false) => WorkflowState::Running,
+                Some(true) => WorkflowState::Cancelled,
+                None => WorkflowState::Failed,
+            };
+            let status = WorkflowStatus {
+                job: start.job,
+                workflow: key.workflow.0,
+                attempt: key.attempt.0,
+                revision: key.revision,
+                dc_token: start.dc_token.to_native(),
+                state: state.to_wire(),
+                reason: share.map_or_else(|| "this share is not known here".to_owned(), |_| String::new()),
+            };
+            effects.send(link, Head::reply(frame.header.correlation).job(key.job), &status);
+        }
         let Some(share) = self.shares.get_mut(&key) else { return };
         // The workflow's start: ahead, or behind for a share that joins it.
         let at = self.now + Duration::from_micros(start.start_in_us.to_native())
@@ -351,7 +385,13 @@ impl WorkerCore {
     /// The manager has taken these (epoch, sequence) in: an ended share's last ones are safe there.
     fn on_stats_acked(&mut self, job: JobId, acked: &[(u64, u64)], effects: &mut WorkerEffects) {
         let told = self.shares.values_mut().filter(|share| share.key.job == job && share.has_told(acked));
-        told.for_each(|share| share.result_received = true);
+        let told: Vec<ShareKey> = told
+            .map(|share| {
+                share.result_received = true;
+                share.key
+            })
+            .collect();
+        told.into_iter().for_each(|key| self.settle_end(key));
         self.tell_if_drained(effects);
     }
 
@@ -359,6 +399,7 @@ impl WorkerCore {
     fn release(&mut self, key: ShareKey, effects: &mut WorkerEffects) {
         let done = self.shares.get(&key).is_some_and(|share| share.result_acked && share.finals_kept);
         if let Some(share) = done.then(|| self.shares.remove(&key)).flatten() {
+            self.calls.forget(&Call::Result(key));
             share.order_all(effects, || Order::Release { key });
             self.tell_if_drained(effects);
         }
@@ -445,6 +486,7 @@ impl Core for WorkerCore {
                     self.ask_for_time(effects);
                     self.stop_orphans(effects);
                 }
+                self.make_due_calls(effects);
                 self.membership.on_timer(now, &self.links, effects);
                 self.tell_if_drained(effects);
                 self.dialer.go(now, effects);
@@ -460,6 +502,6 @@ impl Core for WorkerCore {
         let beat = (!self.links.is_empty() || !self.shares.is_empty()).then_some(self.next_beat);
         let flush = self.shares.values().filter_map(Share::flush_deadline).min();
         let own = [self.membership.next_deadline(), self.dialer.next_deadline()];
-        own.into_iter().chain([beat, flush]).flatten().min()
+        own.into_iter().chain([beat, flush, self.calls.next_deadline()]).flatten().min()
     }
 }

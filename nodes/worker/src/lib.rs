@@ -4,6 +4,7 @@
 //! the node's first shard; the load itself never passes through it. Pure.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod core;
 mod peers;
 mod progress;

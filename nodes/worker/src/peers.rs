@@ -5,17 +5,16 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     ArchivedManagerHeartbeat, ArchivedRegistrationResponse, HealthPiggyback, WorkerHeartbeat,
 };
-use hyperscale_codec::{Head, Role};
+use hyperscale_codec::{Head, RawFrame, Role};
 use hyperscale_core::{DialId, LinkId, Peer};
 use hyperscale_engine::orders::{Order, ShareKey};
 use hyperscale_fleet::{Dialled, PeerLink};
 
+use crate::calls::Call;
 use crate::core::{Command, WorkerCore, WorkerEffects};
 
 /// From here on a worker takes no new load: 3 of `overload_state`.
 const OVERLOADED: u8 = 3;
-/// The only request of a worker's own that needs a number.
-const REGISTER: u32 = 1;
 /// A share whose manager is away for so long is stopped: its job has ended as far as anybody can tell.
 const ORPHANED: Duration = Duration::from_secs(15);
 /// An ended share whose manager does not come back for its result is forgotten after so long.
@@ -43,20 +42,22 @@ impl WorkerCore {
         }
         let giver = (peer.hello.node, peer.hello.boot);
         self.links.insert(link, PeerLink::new(&self.config.identity, peer));
-        let registration = self.config.identity.worker_registration(self.config.capacity_vus);
-        effects.send(link, Head::request(REGISTER), &registration);
+        self.register(link, effects);
         // What ended meanwhile is told again; the manager ignores what it has. One that started anew asks for nothing.
-        for share in self.shares.values_mut().filter(|share| share.manager == giver) {
-            (share.link, share.orphaned_since) = (link, None);
-            if share.is_over() {
-                share.send_final(self.config.identity.node, link, effects);
-            }
-        }
+        let own = self.shares.values_mut().filter(|share| share.manager == giver);
+        let over: Vec<ShareKey> = own
+            .filter_map(|share| {
+                (share.link, share.orphaned_since) = (link, None);
+                share.is_over().then_some(share.key)
+            })
+            .collect();
+        over.into_iter().for_each(|key| self.tell_end(key, effects));
         self.beat_one(link, effects);
     }
 
     pub(crate) fn on_link_down(&mut self, link: LinkId, effects: &mut WorkerEffects) {
         let now = self.now;
+        self.calls.on_link_down(now, link);
         self.dialer.on_down(now, link);
         let gone = self.links.remove(&link);
         self.membership.on_link_down(now, (link, gone.as_ref()), &self.links, effects);
@@ -69,9 +70,11 @@ impl WorkerCore {
     pub(crate) fn on_registered(
         &mut self,
         link: LinkId,
+        frame: &RawFrame<'_>,
         answer: &ArchivedRegistrationResponse,
         effects: &mut WorkerEffects,
     ) {
+        self.calls.on_answer(self.now, link, frame.header.correlation);
         if answer.accepted {
             self.joined = true;
             self.dialer.settled(link);
@@ -147,6 +150,7 @@ impl WorkerCore {
             .collect();
         for key in abandoned {
             if let Some(share) = self.shares.remove(&key) {
+                self.calls.forget(&Call::Result(key));
                 share.order_all(effects, || Order::Release { key });
             }
         }

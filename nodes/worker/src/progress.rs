@@ -20,6 +20,8 @@ use crate::share::{ShardPart, Share};
 const TIME: Duration = Duration::from_secs(30);
 /// A window may be so late.
 const LATE: Duration = Duration::from_secs(2);
+/// A request that is not answered is made again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
 /// The reason that is told: a step that takes long.
 const LONG_STEP: u8 = 1;
 
@@ -111,7 +113,8 @@ impl WorkerCore {
             completed_items: None,
         };
         let Some(standing) = self.standings.get_mut(&link) else { return };
-        standing.next_ask = None;
+        // Unless the answer says otherwise: it may be lost.
+        standing.next_ask = Some(now + AGAIN);
         // Without anything new to tell, asking is no use: what is under way should have ended.
         if standing.granted_at.is_none_or(|before| progress > before) {
             standing.asked = progress;
@@ -135,6 +138,7 @@ impl WorkerCore {
                 standing.next_ask = None;
             }
         } else {
+            standing.next_ask = None;
             let reason = told.denial_reason.as_str();
             tracing::warn!(reason, "the manager gives no more time");
             if reason.starts_with("too_early") {

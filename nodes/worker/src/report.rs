@@ -11,7 +11,7 @@ use hyperscale_engine::orders::{Ended, Order, Report, ShareKey};
 use hyperscale_stats::{CellSet, ColumnsBuilder, Source, build_all};
 
 use crate::core::{Command, WorkerCore, WorkerEffects};
-use crate::share::{ShardPart, Share};
+use crate::share::{STATISTICS, ShardPart, Share};
 
 /// A snapshot goes up at least so often.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
@@ -86,7 +86,7 @@ impl WorkerCore {
         bump(share, |part| part.dirty);
         let batched = self.links.get(&link).is_some_and(|link| link.common.contains(Features::BATCHED_STATS));
         for columns in share.updates(node, batched) {
-            effects.send(link, Head::request(1).job(key.job), &StatsUpdate(columns));
+            effects.send(link, Head::request(STATISTICS).job(key.job), &StatsUpdate(columns));
         }
         for part in share.parts.iter_mut().filter(|part| part.dirty) {
             part.pending.clear();
@@ -97,7 +97,7 @@ impl WorkerCore {
             share.last_snapshot = Some(now);
             bump(share, |_| true);
             for columns in share.columns(node, true).build() {
-                effects.send(link, Head::request(1).job(key.job), &StatsSnapshot(columns));
+                effects.send(link, Head::request(STATISTICS).job(key.job), &StatsSnapshot(columns));
             }
         }
     }
@@ -141,7 +141,6 @@ impl WorkerCore {
     fn on_ended(&mut self, ended: Box<Ended>, effects: &mut WorkerEffects) {
         let (key, shard) = (ended.key, ended.shard);
         self.take(key, shard, ended.k_from, ended.k_to, &ended.delta);
-        let node = self.config.identity.node;
         let Some(share) = self.shares.get_mut(&key) else { return };
         if let Some(part) = share.part_mut(shard) {
             part.ended = Some(ended);
@@ -155,7 +154,7 @@ impl WorkerCore {
         let Some(share) = self.shares.get_mut(&key) else { return };
         bump(share, |_| true);
         if share.orphaned_since.is_none() {
-            share.send_final(node, share.link, effects);
+            self.tell_end(key, effects);
         }
     }
 }

@@ -10,6 +10,7 @@ use hyperscale_codec::messages::{
 use hyperscale_codec::{Epoch, Head, NodeId, Sequence, ShardId};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_engine::orders::{Ended, Order, Origin, Prepare, ShareKey};
+use hyperscale_fleet::Asking;
 use hyperscale_jobs::{Units, split};
 use hyperscale_plan::{Plan, Step};
 use hyperscale_stats::CellSet;
@@ -17,6 +18,8 @@ use hyperscale_stats::CellSet;
 use crate::core::{Command, WorkerEffects, answer};
 use crate::revise::Withdrawal;
 
+/// The number of messages of statistics; their receipts name what they are for.
+pub(crate) const STATISTICS: u32 = 1;
 /// Windows of slower shards are waited for so long.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -218,6 +221,14 @@ impl Share {
         }
     }
 
+    /// Its manager asks again: it gets the answer when there is one, and it is there already if all shards are ready.
+    pub(crate) fn answer_again(&mut self, link: LinkId, correlation: u32, effects: &mut WorkerEffects) {
+        self.correlation = correlation;
+        if !self.parts.is_empty() && self.parts.iter().all(|part| part.ready) {
+            answer(effects, link, correlation, self.key, self.failed.clone().map_or(Ok(()), Err));
+        }
+    }
+
     pub(crate) fn start(&mut self, at: Instant, job_start: Instant, effects: &mut WorkerEffects) {
         if self.started.is_some() || self.cancelled {
             return;
@@ -293,10 +304,15 @@ impl Share {
     }
 
     /// The last snapshot, then the result; a cancel's answer goes between.
-    pub(crate) fn send_final(&self, worker: NodeId, link: LinkId, effects: &mut WorkerEffects) {
-        let head = || Head::request(1).job(self.key.job);
+    pub(crate) fn send_final(
+        &self,
+        worker: NodeId,
+        link: LinkId,
+        asking: &Asking,
+        effects: &mut WorkerEffects,
+    ) {
         for columns in self.columns(worker, true).build() {
-            effects.send(link, head(), &StatsFinal(columns));
+            effects.send(link, Head::request(STATISTICS).job(self.key.job), &StatsFinal(columns));
         }
         let ended = || self.parts.iter().filter_map(|part| part.ended.as_deref());
         if let Some((canceller, correlation)) = self.canceller {
@@ -341,7 +357,7 @@ impl Share {
                 + self.withdrawal.as_ref().map_or(0, |withdrawal| withdrawal.kept_back),
             ..WorkflowFinalResult::default()
         };
-        effects.send(link, head(), &result);
+        effects.send_with(link, asking.head().job(self.key.job), &asking.extensions, &result);
     }
 }
 

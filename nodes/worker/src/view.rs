@@ -28,6 +28,7 @@ impl WorkerCore {
             jobs: Vec::new(),
             gauges: [
                 self.membership.gauges(),
+                self.calls.gauges(),
                 vec![
                     level(
                         "hyperscale_worker_shares",

@@ -1,5 +1,7 @@
 //! What a refused request is answered with.
 
+use std::fmt::Write as _;
+
 use hyperscale_codec::messages::{ErrorReply, JobProgressAck, RateLimitResponse, StatsAck};
 use hyperscale_codec::{EncodeError, Encoder, ErrorCode, Head, Header, JobId, Kind};
 
@@ -38,56 +40,87 @@ pub enum Answer {
     },
 }
 
-impl Answer {
+/// Writes answers, and keeps its memory from one to the next: who is flooded must not pay for each refusal with an
+/// allocation.
+#[derive(Debug)]
+pub struct AnswerWriter {
+    encoder: Encoder,
+    error: ErrorReply,
+    receipt: StatsAck,
+}
+
+impl Default for AnswerWriter {
+    fn default() -> Self {
+        let error = ErrorReply {
+            code: 0,
+            message: String::new(),
+            retry_after_ms: 0,
+            holder: [0; 16],
+            holder_addr: String::new(),
+            seen: 0,
+        };
+        let receipt = StatsAck { level: REJECT, ..StatsAck::default() };
+        Self { encoder: Encoder::default(), error, receipt }
+    }
+}
+
+impl AnswerWriter {
     /// Appends the frame that answers the request of this header.
     ///
     /// # Errors
     /// [`EncodeError`]; none of these answers is ever too long.
-    pub fn append(&self, encoder: &mut Encoder, out: &mut Vec<u8>, to: &Header) -> Result<(), EncodeError> {
+    pub fn append(&mut self, out: &mut Vec<u8>, to: &Header, answer: &Answer) -> Result<(), EncodeError> {
         let head = Head { route: to.route, ..Head::reply(to.correlation) };
-        match *self {
-            Self::Shed(shed) => match Kind::from_wire(to.kind) {
-                Some(Kind::StatsUpdate | Kind::StatsSnapshot) => {
-                    encoder.append(out, head, &rejected(JobId(to.route), shed.retry_after_ms))
-                }
-                Some(Kind::JobProgress) => {
-                    let (job, delay_ms) = (JobId(to.route).to_bytes(), shed.retry_after_ms);
-                    encoder.append(out, head, &JobProgressAck { job, level: REJECT, delay_ms })
-                }
-                _ => encoder.append(out, head, &overloaded(shed)),
-            },
-            Self::Limited { operation, name, retry_after_ms, limit, remaining, own_message } => {
-                if own_message {
-                    let told = RateLimitResponse { operation, retry_after_ms, limit, remaining };
-                    return encoder.append(out, head, &told);
-                }
-                let message = format!(
-                    "more than {limit} {name} requests at once; the next is taken in {retry_after_ms} ms"
-                );
-                encoder.append(out, head, &error(ErrorCode::RateLimited, message, retry_after_ms))
+        match *answer {
+            Answer::Shed(shed) => self.shed(out, head, to, shed),
+            Answer::Limited { operation, retry_after_ms, limit, remaining, own_message: true, .. } => {
+                let told = RateLimitResponse { operation, retry_after_ms, limit, remaining };
+                self.encoder.append(out, head, &told)
+            }
+            Answer::Limited { name, retry_after_ms: wait, limit, .. } => {
+                let what =
+                    format_args!("more than {limit} {name} requests at once; the next is taken in {wait} ms");
+                self.error(out, head, ErrorCode::RateLimited, wait, what)
             }
         }
     }
-}
 
-/// A receipt of nothing: the statistics were not read, and the next may come merged.
-fn rejected(job: JobId, delay_ms: u32) -> StatsAck {
-    StatsAck { job: job.to_bytes(), level: REJECT, delay_ms, ..StatsAck::default() }
-}
+    fn shed(
+        &mut self,
+        out: &mut Vec<u8>,
+        head: Head,
+        to: &Header,
+        shed: ShedAnswer,
+    ) -> Result<(), EncodeError> {
+        let (job, wait) = (JobId(to.route).to_bytes(), shed.retry_after_ms);
+        match Kind::from_wire(to.kind) {
+            // A receipt of nothing: the statistics were not read, and the next may come merged.
+            Some(Kind::StatsUpdate | Kind::StatsSnapshot) => {
+                (self.receipt.job, self.receipt.delay_ms) = (job, wait);
+                self.encoder.append(out, head, &self.receipt)
+            }
+            Some(Kind::JobProgress) => {
+                self.encoder.append(out, head, &JobProgressAck { job, level: REJECT, delay_ms: wait })
+            }
+            _ => {
+                let state = shed.state.as_str();
+                let what = format_args!("this node is {state}; the request may be taken in {wait} ms");
+                self.error(out, head, ErrorCode::Overloaded, wait, what)
+            }
+        }
+    }
 
-fn overloaded(shed: ShedAnswer) -> ErrorReply {
-    let (state, wait) = (shed.state.as_str(), shed.retry_after_ms);
-    let message = format!("this node is {state}; the request may be taken in {wait} ms");
-    error(ErrorCode::Overloaded, message, wait)
-}
-
-fn error(code: ErrorCode, message: String, retry_after_ms: u32) -> ErrorReply {
-    ErrorReply {
-        code: code.to_wire(),
-        message,
-        retry_after_ms,
-        holder: [0; 16],
-        holder_addr: String::new(),
-        seen: 0,
+    fn error(
+        &mut self,
+        out: &mut Vec<u8>,
+        head: Head,
+        code: ErrorCode,
+        retry_after_ms: u32,
+        what: std::fmt::Arguments<'_>,
+    ) -> Result<(), EncodeError> {
+        self.error.message.clear();
+        let _a_string_takes_all = self.error.message.write_fmt(what);
+        (self.error.code, self.error.retry_after_ms) = (code.to_wire(), retry_after_ms);
+        self.encoder.append(out, head, &self.error)
     }
 }

@@ -14,13 +14,13 @@ mod rate_limiting;
 mod retry;
 mod sample_buffer;
 
-pub use answer::{Answer, ShedAnswer};
+pub use answer::{Answer, AnswerWriter, ShedAnswer};
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
 pub use overload::{
-    CpuRule, HostSignal, HostSignals, HostStates, HybridOverloadDetector, InvalidOverloadConfig, LoadGauge,
-    MemoryUse, OverloadConfig, OverloadReading, OverloadState, WINDOW_MAX,
+    CpuMeter, CpuRule, HostSignal, HostSignals, HostStates, HybridOverloadDetector, InvalidOverloadConfig,
+    LoadGauge, MemoryUse, OverloadConfig, OverloadReading, OverloadState, WINDOW_MAX,
 };
 pub use rate_limiting::{
     Acquire, CallOutcome, ClientKey, NextCall, NodeRateLimiter, Operation, RateLimit, RateLimitConfig,

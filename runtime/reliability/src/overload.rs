@@ -4,11 +4,13 @@
 //! Whoever feeds it writes the node's [`LoadGauge`].
 
 mod config;
+mod cpu_meter;
 mod detector;
 mod host;
 mod window;
 
 pub use config::{InvalidOverloadConfig, OverloadConfig, WINDOW_MAX};
+pub use cpu_meter::CpuMeter;
 pub use detector::{HybridOverloadDetector, OverloadReading};
 pub use host::{CpuRule, HostSignal, HostSignals, HostStates, MemoryUse};
 

@@ -4,8 +4,17 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use std::net::SocketAddr;
+
+use hyperscale_codec::messages::JobStatusRequest;
+use hyperscale_codec::{
+    Encoder, Features, HEADER_LEN, Head, Header, Hello, JobId, NodeId, ProtocolVersion, Role, ShardId,
+    Verdict,
+};
 use hyperscale_core::Instant;
-use hyperscale_reliability::{HybridOverloadDetector, OverloadConfig};
+use hyperscale_reliability::{
+    Admission, AnswerWriter, HybridOverloadDetector, Intake, LoadGauge, OverloadConfig, OverloadState,
+};
 
 struct Counting;
 
@@ -46,4 +55,55 @@ fn an_input_and_a_tick_allocate_nothing() {
         let _for_metrics = detector.reading();
     }
     assert_eq!((allocations() - before, worst.to_wire()), (0, 3));
+}
+
+#[test]
+fn to_refuse_a_request_and_to_answer_it_allocates_nothing() {
+    let (mut encoded, mut out) = (Vec::new(), Vec::new());
+    let request = JobStatusRequest { job: [1; 16] };
+    Encoder::default().append(&mut encoded, Head::request(7).job(JobId(9)), &request).unwrap();
+    let header = Header::decode(encoded.first_chunk::<HEADER_LEN>().unwrap()).unwrap();
+    let gauge = LoadGauge::default();
+    let mut intake = Intake::new(Role::Gate, gauge.clone(), 1);
+    let addr = SocketAddr::from(([127, 0, 0, 1], 7000));
+    let mut caller = intake.caller(Instant(1), addr, &hello(), Features::default());
+    let mut answers = AnswerWriter::default();
+    gauge.set(OverloadState::Overloaded);
+    let (mut before, mut refused) = (0, 0);
+    for round in 0..1_100_u32 {
+        // The first have buffers grow.
+        if round == 100 {
+            (before, refused) = (allocations(), 0);
+        }
+        out.clear();
+        if let Admission::Refuse(Some(answer)) = intake.admit(Instant(1), &header, &mut caller) {
+            answers.append(&mut out, &header, &answer).unwrap();
+            refused += 1;
+        }
+    }
+    assert_eq!((allocations() - before, refused), (0, 1_000));
+}
+
+fn hello() -> Hello {
+    Hello {
+        verdict: Verdict::Welcome,
+        role: Role::Manager,
+        version: ProtocolVersion::CURRENT,
+        shards: 1,
+        shard: ShardId(0),
+        in_flight_max: 1,
+        features: Features::default(),
+        node: NodeId(1),
+        boot: 1,
+        core_max: 1,
+        idle_timeout_ms: 0,
+        retry_after_ms: 0,
+        node_version: String::new(),
+        fleet: String::new(),
+        text: String::new(),
+        name: String::new(),
+        ports: Vec::new(),
+        swim_port: 0,
+        oob_port: 0,
+    }
 }

@@ -10,7 +10,7 @@ use hyperscale_codec::{
 };
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer};
 
-use hyperscale_reliability::{Admission, Answer, Caller};
+use hyperscale_reliability::{Admission, Answer, AnswerWriter, Caller};
 
 use super::datagrams::Ports;
 use super::guard::Guard;
@@ -112,6 +112,7 @@ pub(super) struct Node<C: Core> {
     dial: Dial,
     sender: LocalSender<C::Local>,
     encoder: Encoder,
+    answers: AnswerWriter,
     scratch: Vec<u8>,
     shard: Shard,
     /// What stands before the core.
@@ -140,6 +141,7 @@ impl<C: Core> Node<C> {
             dial,
             sender,
             encoder: Encoder::default(),
+            answers: AnswerWriter::default(),
             scratch: Vec::new(),
             shard,
             guard,
@@ -216,7 +218,7 @@ impl<C: Core> Node<C> {
     /// Tells a caller that its frame was not taken, and why.
     fn answer(&mut self, now: Instant, link: LinkId, to: &Header, answer: &Answer) {
         self.scratch.clear();
-        if let Err(error) = answer.append(&mut self.encoder, &mut self.scratch, to) {
+        if let Err(error) = self.answers.append(&mut self.scratch, to, answer) {
             debug_assert!(false, "an answer of the driver's own cannot be sent: {error}");
             return;
         }

@@ -19,6 +19,8 @@ pub(crate) struct Spin {
     length: Duration,
     /// Spins in a row that saw nothing.
     misses: u32,
+    /// Time spun and not yet taken.
+    spun: Duration,
 }
 
 impl Spin {
@@ -27,7 +29,7 @@ impl Spin {
     const RETRY: u32 = 64;
 
     pub(crate) fn new(length: Duration) -> Self {
-        Self { length, misses: 0 }
+        Self { length, misses: 0, spun: Duration::ZERO }
     }
 
     /// Whether work came within the length of a spin.
@@ -39,20 +41,32 @@ impl Spin {
             self.misses = self.misses.wrapping_add(1);
             return false;
         }
-        let end = clock::now() + self.length;
+        let begin = clock::now();
+        let end = begin + self.length;
+        let mut seen = begin;
         loop {
             match look() {
                 Look::Work => {
                     self.misses = 0;
+                    self.spun = self.spun.saturating_add(seen.since(begin));
                     return true;
                 }
                 Look::Nothing(now) if now >= end => {
                     self.misses = self.misses.wrapping_add(1).max(1);
+                    self.spun = self.spun.saturating_add(now.since(begin));
                     return false;
                 }
-                Look::Nothing(_) => std::hint::spin_loop(),
+                Look::Nothing(now) => {
+                    seen = now;
+                    std::hint::spin_loop();
+                }
             }
         }
+    }
+
+    /// For how long it has seen nothing, since the last time that was asked.
+    pub(crate) fn take_spun(&mut self) -> Duration {
+        std::mem::take(&mut self.spun)
     }
 }
 
@@ -71,6 +85,8 @@ mod tests {
             }));
         }
         assert!((9..40).contains(&looks), "{looks}");
+        assert!(!spin.take_spun().is_zero());
+        assert!(spin.take_spun().is_zero());
         let mut found = false;
         for _ in 0..100 {
             found |= spin.until_work(|| Look::Work);

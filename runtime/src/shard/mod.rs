@@ -7,6 +7,7 @@
 mod options;
 mod start;
 mod supervise;
+mod work;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -27,6 +28,7 @@ use crate::task::{TaskGroup, TaskHandle, TaskKind, Tasks, panic_message};
 pub use options::{Placement, ShardOptions, StartError};
 pub use start::start;
 pub use supervise::{NodeError, Shards};
+pub use work::ShardWork;
 
 /// Where a task's turns come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

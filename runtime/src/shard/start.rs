@@ -9,8 +9,9 @@ use futures_lite::FutureExt;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, PoolPlacement};
 
 use super::supervise::{Heart, Shards, Watchdog};
-use super::{Exits, Placement, Shard, ShardOptions, StartError};
+use super::{Exits, Placement, Shard, ShardOptions, ShardWork, StartError};
 use crate::causes::Causes;
+use crate::clock::ThreadClock;
 use crate::counters::Counters;
 use crate::preflight;
 use crate::stop::{Notice, Stop, StopReason};
@@ -56,9 +57,12 @@ where
             }
         }
     }
+    let mut work = Vec::with_capacity(starting.len());
     for shard in &starting {
-        let told = shard.made.recv().unwrap_or(Err(StartError::Vanished { shard: shard.id }));
-        failed = failed.or(told.err());
+        match shard.made.recv().unwrap_or(Err(StartError::Vanished { shard: shard.id })) {
+            Ok(clock) => work.push(ShardWork { clock, counters: Arc::clone(&shard.counters) }),
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
     let (tell, progress) = mpsc::channel();
     let watchdog = Watchdog {
@@ -85,7 +89,7 @@ where
     }
     let counters = starting.iter().map(|shard| Arc::clone(&shard.counters)).collect();
     let threads = starting.into_iter().map(|shard| shard.thread).collect();
-    Ok(Shards { threads, counters, causes, stop, progress })
+    Ok(Shards { threads, counters, work, causes, stop, progress })
 }
 
 fn check(options: &[ShardOptions]) -> Result<(), StartError> {
@@ -109,7 +113,7 @@ fn check(options: &[ShardOptions]) -> Result<(), StartError> {
 struct Starting<T> {
     id: u16,
     thread: thread::JoinHandle<Option<T>>,
-    made: mpsc::Receiver<Result<(), StartError>>,
+    made: mpsc::Receiver<Result<Option<ThreadClock>, StartError>>,
     go: mpsc::Sender<bool>,
     counters: Arc<Counters>,
     heart: Arc<Heart>,
@@ -139,7 +143,7 @@ impl Seat {
         let (id, counters, heart) = (self.id, Arc::clone(&self.counters), Arc::clone(&self.heart));
         let main = move || match make(id, &self.options) {
             Ok(executor) => {
-                let _starter = tell.send(Ok(()));
+                let _starter = tell.send(Ok(ThreadClock::of_this_thread()));
                 // A starter that is gone counts as a refusal.
                 if gate.recv().unwrap_or(false) { self.run(&executor, &body) } else { None }
             }

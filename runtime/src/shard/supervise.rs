@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Shard;
+use super::{Shard, ShardWork};
 use crate::bell::Bell;
 use crate::causes::Causes;
 use crate::clock;
@@ -49,6 +49,7 @@ pub enum NodeError {
 pub struct Shards<T> {
     pub(super) threads: Vec<JoinHandle<Option<T>>>,
     pub(super) counters: Vec<Arc<Counters>>,
+    pub(super) work: Vec<ShardWork>,
     pub(super) causes: Arc<Causes>,
     pub(super) stop: Stop,
     pub(super) progress: mpsc::Receiver<Progress>,
@@ -65,6 +66,12 @@ impl<T> Shards<T> {
     #[must_use]
     pub fn counters(&self) -> CounterValues {
         self.counters.iter().map(|shard| shard.values()).fold(CounterValues::default(), CounterValues::and)
+    }
+
+    /// How much each shard works, to be read while they run.
+    #[must_use]
+    pub fn work(&self) -> Vec<ShardWork> {
+        self.work.clone()
     }
 
     /// What the node turned away, by cause.

@@ -10,7 +10,7 @@ use clap::Args;
 use hyperscale_codec::Role;
 use hyperscale_fleet::SwimConfig;
 use hyperscale_plan::units::parse_duration;
-use hyperscale_reliability::RateLimitConfig;
+use hyperscale_reliability::{OverloadConfig, RateLimitConfig};
 use hyperscale_runtime::join::JoinAddr;
 use hyperscale_runtime::{Placement, ShardOptions, preflight};
 use serde::Deserialize;
@@ -20,6 +20,9 @@ use crate::commands::plan_file::words;
 use crate::exit::Failure;
 
 mod limits;
+mod overload;
+
+use overload::OverloadTable;
 
 /// Longest name of a node.
 const NAME_MAX: usize = 64;
@@ -92,6 +95,7 @@ struct NodeFile {
     membership: Option<String>,
     capacity_vus: Option<u32>,
     limits: Option<toml::Table>,
+    overload: Option<OverloadTable>,
 }
 
 /// Where a node's shards run.
@@ -121,6 +125,8 @@ pub(crate) struct Settings {
     pub(crate) swim: SwimConfig,
     /// How often one client may ask a gate for one thing.
     pub(crate) limits: RateLimitConfig,
+    /// None: its load is not measured.
+    pub(crate) overload: Option<OverloadConfig>,
     pub(crate) stop_with_stdin: bool,
 }
 
@@ -205,6 +211,7 @@ impl Settings {
             }
             (_, Some(_)) => return Err(wrong("limits", &"only a gate has clients to hold to limits")),
         };
+        let overload = file.overload.unwrap_or_default().config().map_err(|(key, why)| wrong(&key, &why))?;
         Ok(Self {
             role,
             name,
@@ -219,6 +226,7 @@ impl Settings {
             capacity_vus: capacity.unwrap_or(CAPACITY_VUS),
             swim: swim.unwrap_or_default(),
             limits,
+            overload,
             stop_with_stdin: flags.stop_with_stdin,
         })
     }

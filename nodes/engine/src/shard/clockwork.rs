@@ -159,8 +159,10 @@ impl EngineShard {
                 return;
             }
             row.due += 1;
+            let late_ns = now.nanos_since(due);
             share.scheduled += 1;
-            share.noticed_late += u64::from(now.nanos_since(due) > LATE_NS);
+            share.noticed_late += u64::from(late_ns > LATE_NS);
+            Self::tell_lateness(self.lateness.as_ref(), late_ns);
             if run.backlog == 0 {
                 if let Some(v) = run.free.pop() {
                     run.due.advance();

@@ -163,8 +163,10 @@ impl EngineShard {
         let vu = &mut self.vus[v as usize];
         let due = std::mem::replace(&mut vu.deadline, Instant::MAX);
         let share = &mut self.shares[vu.share as usize];
+        let late_ns = now.nanos_since(due);
         share.scheduled += 1;
-        share.noticed_late += u64::from(now.nanos_since(due) > super::share::LATE_NS);
+        share.noticed_late += u64::from(late_ns > super::share::LATE_NS);
+        Self::tell_lateness(self.lateness.as_ref(), late_ns);
         vu.step += 1;
         if usize::from(vu.step) >= share.steps.len() {
             self.end_iteration(io, v, due);

@@ -13,7 +13,6 @@ use hyperscale_core::WallClock;
 use hyperscale_fleet::{Identity, MemberView, MembershipConfig, SwimConfig};
 use hyperscale_gate::{Command, GateConfig, GateCore, Local};
 use hyperscale_ledger::MemoryLedger;
-use hyperscale_reliability::{Intake, LoadGauge, NodeRateLimiter};
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::tcp::{BoundListener, ListenError, bind};
 use hyperscale_runtime::udp::{DatagramPorts, bind_ports};
@@ -34,10 +33,6 @@ pub struct Gate {
     /// Wait for a manager that lost its connection.
     pub manager_wait: Duration,
     pub limits: LinkLimits,
-    /// How loaded the node is.
-    pub load: LoadGauge,
-    /// How often one client may ask for one thing.
-    pub rates: NodeRateLimiter,
     /// Parameters of the membership.
     pub swim: SwimConfig,
 }
@@ -131,12 +126,13 @@ fn share_out(
     Ok((addr, shards.collect()))
 }
 
-/// Starts one shard of a gate. `orders` brings what the process wants of it.
+/// Starts one shard of a gate, behind its guard. `orders` brings what the process wants of it.
 #[must_use]
 pub fn start(
     shard: &Shard,
     gate: &Gate,
     ends: GateShard,
+    guard: Guard,
     seed: u64,
     orders: Option<Receiver<Local>>,
     told: impl Fn(Told) + 'static,
@@ -158,8 +154,6 @@ pub fn start(
     node.limits = gate.limits.clone();
     let mut ledger = MemoryLedger::starting_at(gate.wall.unix_ms);
     let listeners = own.into_iter().chain([shared]).collect();
-    let intake = Intake::new(Role::Gate, gate.load.clone(), seed).limited_by(gate.rates.clone());
-    let guard = Guard { intake, ..Guard::new(Role::Gate) };
     let handle = NodeDriver::start_on(
         shard,
         node,

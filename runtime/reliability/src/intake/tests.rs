@@ -1,11 +1,10 @@
 use std::net::IpAddr;
 
 use hyperscale_codec::messages::{ErrorReply, RateLimitResponse};
-use hyperscale_codec::{
-    Encoder, ErrorCode, Limits, NodeId, ProtocolVersion, RawFrame, ShardId, Verdict, to_owned,
-};
+use hyperscale_codec::{ErrorCode, Limits, NodeId, ProtocolVersion, RawFrame, ShardId, Verdict, to_owned};
 
 use super::*;
+use crate::AnswerWriter;
 
 fn hello(role: Role) -> Hello {
     Hello {
@@ -164,8 +163,8 @@ fn the_answer_is_the_message_its_caller_knows() {
             own_message,
         };
         let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
-        answer
-            .append(&mut Encoder::default(), &mut bytes, &request(Kind::JobStatusRequest.to_wire()))
+        AnswerWriter::default()
+            .append(&mut bytes, &request(Kind::JobStatusRequest.to_wire()), &answer)
             .unwrap();
         let frame = RawFrame::read(&bytes, &Limits::default()).unwrap();
         assert_eq!((frame.header.correlation, frame.header.route), (9, 7));

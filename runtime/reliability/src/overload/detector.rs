@@ -4,8 +4,6 @@
 //! state. Bounded: two fixed windows. No allocation, no clock: a tick is a call of [`HybridOverloadDetector::tick`] or
 //! [`HybridOverloadDetector::get_state`], and time is the caller's.
 
-use std::time::Duration;
-
 use hyperscale_core::Instant;
 
 use super::config::{over, over_percent};
@@ -32,8 +30,9 @@ pub struct HybridOverloadDetector {
     resource: OverloadState,
     hold: Hold,
     clock: Option<Instant>,
+    silence_ns: u64,
     /// Time since the last input.
-    silent: Duration,
+    silent_ns: u64,
     dropped: u64,
 }
 
@@ -95,6 +94,7 @@ impl HybridOverloadDetector {
         Ok(Self {
             recent: Window::new(config.current_window),
             history: Window::new(config.trend_window),
+            silence_ns: u64::try_from(config.silence.as_nanos()).unwrap_or(u64::MAX),
             config,
             usual: None,
             inputs: 0,
@@ -103,7 +103,7 @@ impl HybridOverloadDetector {
             resource: OverloadState::Healthy,
             hold: Hold::default(),
             clock: None,
-            silent: Duration::ZERO,
+            silent_ns: 0,
             dropped: 0,
         })
     }
@@ -116,7 +116,7 @@ impl HybridOverloadDetector {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
-        self.silent = Duration::ZERO;
+        self.silent_ns = 0;
         let latency_ms = latency_ms.clamp(0.0, LATENCY_MS_MAX);
         self.inputs = self.inputs.saturating_add(1).min(self.config.warmup);
         let left = self.recent.push(latency_ms);
@@ -173,10 +173,10 @@ impl HybridOverloadDetector {
     /// Lets time pass. A clock that went back stood still; without a sample for long, the last ones say nothing about
     /// now. What is usual stays known.
     fn pass(&mut self, now: Instant) {
-        let passed = self.clock.map_or(Duration::ZERO, |before| now.since(before));
+        let passed_ns = self.clock.map_or(0, |before| now.nanos_since(before));
         self.clock = Some(now);
-        self.silent = self.silent.saturating_add(passed);
-        if self.silent >= self.config.silence {
+        self.silent_ns = self.silent_ns.saturating_add(passed_ns);
+        if self.silent_ns >= self.silence_ns {
             self.recent.clear();
             self.history.clear();
             (self.delta, self.absolute) = (OverloadState::Healthy, OverloadState::Healthy);
@@ -221,8 +221,11 @@ impl HybridOverloadDetector {
             return OverloadState::Healthy;
         }
         let mut state = over(delta, config.delta_thresholds);
-        let trend = if self.history.len() < config.warmup { 0.0 } else { self.history.slope() };
-        if trend > config.trend_limit {
+        // Looked at only where it can change something.
+        let rises = matches!(state, OverloadState::Busy | OverloadState::Stressed)
+            && self.history.len() >= config.warmup
+            && self.history.slope() > config.trend_limit;
+        if rises {
             state = match state {
                 OverloadState::Busy => OverloadState::Stressed,
                 OverloadState::Stressed => OverloadState::Overloaded,

@@ -47,8 +47,12 @@ impl Window {
 
     /// 0 without numbers.
     pub(super) fn mean(&self) -> f64 {
-        let sum: f64 = self.values.iter().take(self.len).sum();
-        sum / count(self.len.max(1))
+        // In lanes, as a chain of additions would wait for each other.
+        let mut lanes = [0.0; 4];
+        for values in self.values.get(..self.len).unwrap_or_default().chunks(lanes.len()) {
+            lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane += value);
+        }
+        lanes.iter().sum::<f64>() / count(self.len.max(1))
     }
 
     /// Slope a number of the least-squares line through them, oldest first; 0 with fewer than two.

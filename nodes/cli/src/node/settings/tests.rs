@@ -31,6 +31,18 @@ fn a_file_says_everything_and_flags_win_over_it() {
 }
 
 #[test]
+fn the_detector_of_overload_is_on_unless_a_file_says_otherwise() {
+    let overload = |text: &str| {
+        let (_folder, flags) = file(text);
+        Settings::new(Role::Gate, &flags).unwrap().overload
+    };
+    assert_eq!(overload(""), Some(OverloadConfig::default()));
+    assert_eq!(overload("[overload]\nenabled = false\nhold_ticks = 5"), None);
+    let own = overload("[overload]\nabsolute_bounds_ms = [20, 50, 200]\nhold_ticks = 5").unwrap();
+    assert_eq!((own.absolute_bounds_ms, own.hold_ticks), ([20.0, 50.0, 200.0], 5));
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_its_place_and_the_fix() {
     for (role, text, words) in [
         (Role::Gate, "nmae = \"g\"", &["node.toml:1", "nmae", "name"][..]),
@@ -65,6 +77,13 @@ fn what_cannot_be_is_refused_with_its_place_and_the_fix() {
         (Role::Gate, "[limits]\nnodes = { per_minute = 1 }", &["limits.nodes.per_minute", "per_second"]),
         (Role::Gate, "[limits]\nexempt = \"10.0.0.0/8\"", &["limits.exempt", "[\\\"10.0.0.0/8\\\"]"]),
         (Role::Gate, "[limits]\nexempt = [\"10.0.0.0/33\"]", &["limits.exempt", "10.0.0.0/33", "fd00::/8"]),
+        (Role::Gate, "[overload]\nenbled = false", &["node.toml:2", "enbled", "enabled"]),
+        (Role::Gate, "[overload]\ncpu_thresholds = [0.7, 0.8]", &["node.toml:2"]),
+        (
+            Role::Gate,
+            "[overload]\ncpu_thresholds = [0.9, 0.8, 1]",
+            &["overload.cpu_thresholds", "not decrease"],
+        ),
     ] {
         let why = refused(role, text);
         assert!(words.iter().all(|word| why.contains(word)), "{text}: {why}");

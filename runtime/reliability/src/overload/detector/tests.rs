@@ -1,5 +1,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "tests")]
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
