@@ -13,7 +13,9 @@ impl Held {
     pub(crate) fn to_percent(pid: u32, percent: u32) -> Option<Self> {
         let tried = Self::by_version_2(pid, percent).or_else(|| Self::by_version_1(pid, percent));
         if tried.is_none() {
-            eprintln!("SKIPPED: no control group for CPUs can be made here; run as root on a host with cgroups");
+            eprintln!(
+                "SKIPPED: no control group for CPUs can be made here; run as root on a host with cgroups"
+            );
         }
         tried
     }

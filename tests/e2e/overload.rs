@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::flood::Flood;
 use crate::held::Held;
-use crate::nodes::{Node, anywhere, json, status, submit, wait_for};
+use crate::nodes::{Node, json, status, submit, wait_for};
 use crate::target::{Target, get};
 use crate::{assert_adds_up, number, run, summary, text};
 
