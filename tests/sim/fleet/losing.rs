@@ -60,7 +60,7 @@ impl Fleet {
             Some(Brain::Gate(core)) => core.view(now).gauges,
             Some(Brain::Manager(core)) => core.view(now).gauges,
             Some(Brain::Worker(core)) => core.view(now).gauges,
-            Some(Brain::Client(_)) | None => Vec::new(),
+            Some(Brain::Client(_) | Brain::Crowd(_)) | None => Vec::new(),
         };
         gauges.iter().filter(|gauge| gauge.name == metric).map(|gauge| gauge.value).sum()
     }
