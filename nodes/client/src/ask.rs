@@ -4,10 +4,11 @@ use hyperscale_codec::messages::{
     JobCancelRequest, JobEntry, JobListRequest, JobListResponse, JobStatusRequest, NodeEntry, NodeWhyRequest,
     NodeWhyResponse, NodesRequest, NodesResponse,
 };
-use hyperscale_codec::{Head, JobId};
+use hyperscale_codec::{Encode, JobId};
 use hyperscale_core::LinkId;
+use hyperscale_fleet::Asking;
 
-use crate::core::{CANCEL, ClientCore, ClientEffects, Goal, Notice, QUESTION};
+use crate::core::{CANCEL, ClientCore, ClientEffects, Goal, Notice, QUESTION, head};
 
 /// What the user wants to know, or wants done once.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,11 +33,12 @@ pub enum Question {
 }
 
 impl Question {
-    pub(crate) fn send(&self, link: LinkId, effects: &mut ClientEffects) {
+    pub(crate) fn send(&self, link: LinkId, asking: &Asking, effects: &mut ClientEffects) {
+        let extensions = &asking.extensions;
         match self {
             Self::Status { job } => {
                 let request = JobStatusRequest { job: job.to_bytes() };
-                effects.send(link, Head::request(QUESTION).job(*job), &request);
+                effects.send_with(link, head(QUESTION).job(*job), extensions, &request);
             }
             Self::Cancel { job, reason } => {
                 let request = JobCancelRequest {
@@ -47,16 +49,16 @@ impl Question {
                     reason: reason.clone(),
                     ..JobCancelRequest::default()
                 };
-                effects.send(link, Head::request(CANCEL).job(*job), &request);
+                effects.send_with(link, head(CANCEL).job(*job), extensions, &request);
             }
             Self::Why { name } => {
-                effects.send(link, Head::request(QUESTION), &NodeWhyRequest { name: name.clone() });
+                effects.send_with(link, head(QUESTION), extensions, &NodeWhyRequest { name: name.clone() });
             }
             Self::Jobs { .. } => {
-                effects.send(link, Head::request(QUESTION), &JobListRequest { after: [0; 16], limit: 0 });
+                let first = JobListRequest { after: [0; 16], limit: 0 };
+                effects.send_with(link, head(QUESTION), extensions, &first);
             }
-            // From the start: what came before a lost connection may have changed.
-            Self::Nodes { .. } => effects.send(link, Head::request(QUESTION), &first_page()),
+            Self::Nodes { .. } => effects.send_with(link, head(QUESTION), extensions, &first_page()),
         }
     }
 }
@@ -66,6 +68,13 @@ fn first_page() -> NodesRequest {
 }
 
 impl ClientCore {
+    /// Asks for the next page; if it does not come, for all of them again.
+    fn ask_on<M: Encode>(&mut self, link: LinkId, page: &M, effects: &mut ClientEffects) {
+        if let Some(asking) = self.begin() {
+            effects.send_with(link, head(QUESTION), &asking.extensions, page);
+        }
+    }
+
     pub(crate) fn on_verdicts(&mut self, answer: NodeWhyResponse, effects: &mut ClientEffects) {
         if !matches!(self.goal, Goal::Answer(Question::Why { .. })) {
             return;
@@ -86,7 +95,7 @@ impl ClientCore {
             self.goal = Goal::Done;
             self.notify(effects, Notice::Jobs { jobs, missing });
         } else {
-            effects.send(link, Head::request(QUESTION), &JobListRequest { after: page.next, limit: 0 });
+            self.ask_on(link, &JobListRequest { after: page.next, limit: 0 }, effects);
         }
     }
 
@@ -98,7 +107,7 @@ impl ClientCore {
             self.goal = Goal::Done;
             self.notify(effects, Notice::Nodes { nodes, missing });
         } else {
-            effects.send(link, Head::request(QUESTION), &NodesRequest { cursor: page.next, limit: 0 });
+            self.ask_on(link, &NodesRequest { cursor: page.next, limit: 0 }, effects);
         }
     }
 }

@@ -4,20 +4,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ErrorReply, Goodbye, JobAck, JobCancelRequest, JobCancelResponse, JobEntry, JobFinalResult,
-    JobFinalResultAck, JobListResponse, JobStatusPush, JobStatusResponse, JobSubmit, NodeEntry, NodeVerdict,
-    NodeWhyResponse, NodesResponse, RateLimitResponse, RegisterCallbackResponse,
+    ErrorReply, Goodbye, JobAck, JobCancelResponse, JobEntry, JobFinalResult, JobFinalResultAck,
+    JobListResponse, JobStatusPush, JobStatusResponse, JobSubmit, NodeEntry, NodeVerdict, NodeWhyResponse,
+    NodesResponse, RateLimitResponse, RegisterCallbackResponse,
 };
-use hyperscale_codec::{DecodeError, ErrorCode, Features, Head, JobId, Kind, RawFrame, to_owned};
+use hyperscale_codec::{DecodeError, Features, Head, JobId, Kind, NodeId, RawFrame, to_owned};
 use hyperscale_core::{Core, DialId, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_fleet::Identity;
 
 use crate::ask::Question;
+use crate::calls::Asked;
 use crate::follow::Following;
 use crate::limited::Limited;
-
-/// A gate that cannot be reached, or cannot answer now, is tried again after so long.
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// What a client is told at its start.
 #[derive(Debug, Clone)]
@@ -83,6 +81,11 @@ pub(crate) const CANCEL: u32 = 2;
 pub(crate) const CALLBACK: u32 = 3;
 pub(crate) const QUESTION: u32 = 4;
 
+/// The envelope of a request. Its number says what is asked, for there is one of each at a time.
+pub(crate) fn head(number: u32) -> Head {
+    Head::request(number)
+}
+
 /// What is to be reached.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Goal {
@@ -110,6 +113,9 @@ pub struct ClientCore {
     /// Nothing answered since then.
     pub(crate) silent_since: Option<Instant>,
     pub(crate) limited: Limited,
+    pub(crate) asked: Asked,
+    /// Who is at the other end.
+    pub(crate) peer: NodeId,
     gate: usize,
     dial: u64,
     scratch: Vec<u8>,
@@ -121,6 +127,8 @@ impl ClientCore {
     pub fn new(config: ClientConfig) -> Self {
         Self {
             limited: Limited::new(config.identity.node.0),
+            asked: Asked::new(config.identity.node.0),
+            peer: NodeId(0),
             config,
             goal: Goal::Nothing,
             link: None,
@@ -141,6 +149,7 @@ impl ClientCore {
     }
 
     pub(crate) fn fail(&mut self, effects: &mut ClientEffects, error: String) {
+        self.asked.forget();
         if !std::mem::replace(&mut self.goal, Goal::Done).is_done() {
             self.notify(effects, Notice::Failed { error });
         }
@@ -165,53 +174,9 @@ impl ClientCore {
         if let Some((link, _)) = self.link.take() {
             effects.close(link);
         }
+        self.asked.forget();
         self.owner = Some(addr);
         self.dial(effects);
-    }
-
-    /// Says what is wanted on the link that is up.
-    pub(crate) fn say(&mut self, effects: &mut ClientEffects) {
-        let Some((link, _)) = self.link else { return };
-        match &mut self.goal {
-            Goal::Answer(Question::Nodes { so_far }) => so_far.clear(),
-            Goal::Answer(Question::Jobs { so_far, missing }) => {
-                so_far.clear();
-                missing.clear();
-            }
-            Goal::Nothing | Goal::Submit(_) | Goal::Follow(_) | Goal::Answer(_) | Goal::Done => {}
-        }
-        let held_back = self.is_held_back();
-        match &self.goal {
-            _ if held_back => {}
-            Goal::Submit(submit) => {
-                // The key is the job's id: gates pass the submission on by it, unread.
-                let head = Head::request(SUBMIT).job(JobId::from_bytes(submit.idempotency));
-                effects.send(link, head, submit.as_ref());
-            }
-            Goal::Follow(_) => self.call_back(link, effects),
-            Goal::Answer(question) => question.send(link, effects),
-            Goal::Nothing | Goal::Done => {}
-        }
-        self.send_cancel(effects);
-    }
-
-    pub(crate) fn send_cancel(&mut self, effects: &mut ClientEffects) {
-        if self.cancel.is_none() || self.is_cancel_held_back() {
-            return;
-        }
-        let (Some((link, _)), Some(reason), Goal::Follow(following)) = (self.link, &self.cancel, &self.goal)
-        else {
-            return;
-        };
-        let request = JobCancelRequest {
-            job_id: following.job.to_bytes(),
-            requester_id: self.config.identity.node.to_bytes(),
-            timestamp: self.config.wall.unix_ms(self.now),
-            fence_token: 0,
-            reason: reason.clone(),
-            ..JobCancelRequest::default()
-        };
-        effects.send(link, Head::request(CANCEL).job(following.job), &request);
     }
 
     fn on_message(
@@ -222,10 +187,7 @@ impl ClientCore {
         scratch: &mut Vec<u8>,
         effects: &mut ClientEffects,
     ) -> Result<(), DecodeError> {
-        // A refusal, and word that the job is elsewhere, bring nothing nearer.
-        if !matches!(kind, Kind::ErrorReply | Kind::Goodbye | Kind::RegisterCallbackResponse) {
-            self.silent_since = None;
-        }
+        self.hear(kind, frame.header.correlation);
         if !matches!(kind, Kind::ErrorReply | Kind::RateLimitResponse) {
             self.not_limited(frame.header.correlation);
         }
@@ -327,57 +289,9 @@ impl ClientCore {
         Ok(())
     }
 
-    /// A gate cannot, or will not, do it.
-    fn on_refused(&mut self, correlation: u32, reply: &ErrorReply, effects: &mut ClientEffects) {
-        let code = ErrorCode::from_wire(reply.code);
-        if code == Some(ErrorCode::RateLimited) {
-            return self.on_limited_error(correlation, reply, effects);
-        }
-        self.not_limited(correlation);
-        if correlation == CANCEL {
-            self.cancel = None;
-            let error = reply.message.clone();
-            self.notify(effects, Notice::Cancelled { success: false, error });
-        } else if code.is_some_and(ErrorCode::retryable)
-            || code == Some(ErrorCode::UnknownJob) && self.may_come_to_be_known()
-        {
-            self.try_again(&reply.message, Duration::from_millis(reply.retry_after_ms.into()), effects);
-        } else {
-            self.fail(effects, reply.message.clone());
-        }
-    }
-
-    /// Says it again after a while, until it has been too long.
-    pub(crate) fn try_again(&mut self, why: &str, least: Duration, effects: &mut ClientEffects) {
-        if self.is_too_late(why, effects) {
-            return;
-        }
-        self.again_at = Some(self.now + least.max(AGAIN));
-    }
-
-    /// Gives up when nothing has answered for too long.
-    fn is_too_late(&mut self, why: &str, effects: &mut ClientEffects) -> bool {
-        let since = *self.silent_since.get_or_insert(self.now);
-        let late = self.now.since(since) >= self.config.patience;
-        if late {
-            let seconds = self.config.patience.as_secs();
-            self.fail(effects, format!("no gate could do it for {seconds} s: {why}"));
-        }
-        late
-    }
-
-    /// The gate is out of reach: another one after a moment, until it has been too long.
-    fn on_unreachable(&mut self, why: &str, effects: &mut ClientEffects) {
-        let was_up = self.link.take().is_some();
-        if matches!(self.goal, Goal::Nothing | Goal::Done) || self.is_too_late(why, effects) {
-            return;
-        }
-        if was_up {
-            self.notify(effects, Notice::Reconnecting { why: why.to_owned() });
-        }
-        // The first round goes through all gates at once; then they are given time.
-        let wait = if self.gate < self.config.gates.len() { Duration::ZERO } else { AGAIN };
-        self.again_at = Some(self.now + wait);
+    /// The first round through the gates that the user named is not over.
+    pub(crate) fn has_untried_gate(&self) -> bool {
+        self.gate < self.config.gates.len()
     }
 }
 
@@ -404,7 +318,7 @@ impl Core for ClientCore {
                 self.send_cancel(effects);
             }
             Event::LinkUp { link, peer, .. } => {
-                self.link = Some((link, peer.addr));
+                (self.link, self.peer) = (Some((link, peer.addr)), peer.hello.node);
                 let own = self.config.identity.capabilities();
                 let both = own.negotiate(&peer.hello.capabilities());
                 self.common = both.map_or(Features::default(), |both| both.features);
@@ -437,6 +351,7 @@ impl Core for ClientCore {
             }
             Event::Datagram { .. } => {}
             Event::Timer => {
+                self.make_due_calls(effects);
                 let is_cancel_due = self.limited.cancel_at.is_some_and(|at| at <= now);
                 if is_cancel_due {
                     self.limited.cancel_at = None;
@@ -455,7 +370,7 @@ impl Core for ClientCore {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.again_at, self.limited.cancel_at].into_iter().flatten().min()
+        [self.again_at, self.limited.cancel_at, self.asked.next_deadline()].into_iter().flatten().min()
     }
 }
 

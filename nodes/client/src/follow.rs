@@ -6,11 +6,12 @@ use hyperscale_codec::messages::{
     ArchivedJobAck, ArchivedRegisterCallbackResponse, JobFinalResult, JobState, JobStatusPush,
     JobStatusRequest, JobStatusResponse, RegisterCallback,
 };
-use hyperscale_codec::{Features, Head, JobId};
+use hyperscale_codec::{Features, JobId};
 use hyperscale_core::LinkId;
+use hyperscale_fleet::Asking;
 
 use crate::ask::Question;
-use crate::core::{CALLBACK, ClientCore, ClientEffects, Goal, Notice, QUESTION};
+use crate::core::{CALLBACK, ClientCore, ClientEffects, Goal, Notice, QUESTION, head};
 
 /// A gate without `client_reconnection` is asked so often how the job stands.
 const POLL: Duration = Duration::from_secs(2);
@@ -63,7 +64,7 @@ impl ClientCore {
     }
 
     /// Asks to be told from now on; of a gate that cannot, how the job stands.
-    pub(crate) fn call_back(&self, link: LinkId, effects: &mut ClientEffects) {
+    pub(crate) fn call_back(&self, link: LinkId, asking: &Asking, effects: &mut ClientEffects) {
         let Goal::Follow(following) = &self.goal else { return };
         let job = following.job;
         if self.can_call_back() {
@@ -75,10 +76,10 @@ impl ClientCore {
                 histograms,
                 ..RegisterCallback::default()
             };
-            effects.send(link, Head::request(CALLBACK).job(job), &request);
+            effects.send_with(link, head(CALLBACK).job(job), &asking.extensions, &request);
         } else {
             let request = JobStatusRequest { job: job.to_bytes() };
-            effects.send(link, Head::request(QUESTION).job(job), &request);
+            effects.send_with(link, head(QUESTION).job(job), &asking.extensions, &request);
         }
     }
 
@@ -97,7 +98,7 @@ impl ClientCore {
                 Ok(addr) if self.link.is_none_or(|(_, here)| here != addr) => self.go_to(addr, effects),
                 Ok(_) | Err(_) => {
                     let why = answer.error.as_str().to_owned();
-                    self.try_again(&why, Duration::ZERO, effects);
+                    self.try_again(&why, effects);
                 }
             }
         }

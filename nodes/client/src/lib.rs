@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod calls;
 mod core;
 mod follow;
 mod limited;

@@ -247,6 +247,12 @@ impl<K: CallKey> Calls<K> {
         Some((key, fate))
     }
 
+    /// A call is refused, where its key is known and its number is not.
+    pub fn refused(&mut self, now: Instant, key: &K, error: CallError) -> Option<Fate> {
+        let waits = matches!(self.open.get(key)?.state, State::Waits(_));
+        waits.then(|| self.fail(now, key, error)).flatten()
+    }
+
     /// An attempt failed.
     fn fail(&mut self, now: Instant, key: &K, error: CallError) -> Option<Fate> {
         let open = self.open.get_mut(key)?;

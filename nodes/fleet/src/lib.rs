@@ -2,6 +2,7 @@
 //! and how far its peers' clocks are off. Pure.
 #![forbid(unsafe_code)]
 
+mod backoff;
 mod calls;
 mod card;
 mod clock;
@@ -15,12 +16,13 @@ mod row;
 mod time_left;
 mod verdict;
 
+pub use backoff::Backoff;
 pub use calls::{Asking, CallKey, Calls, Due, Fate, Insists, Policy};
 pub use card::{Card, ROWS_MAX, page};
 pub use clock::{ClockOffset, OffsetFilter};
 pub use departed::Departed;
 pub use dialer::{Dialer, Dialled};
-pub use hyperscale_reliability::{CallError, Deadline, GiveUp};
+pub use hyperscale_reliability::{CallError, Deadline, GiveUp, retryable};
 pub use hyperscale_swim::{MemberState, MemberView, SwimConfig};
 pub use identity::Identity;
 pub use link::PeerLink;

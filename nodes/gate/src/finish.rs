@@ -45,6 +45,13 @@ impl GateCore {
             effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);
             return;
         }
+        // Its registration may have been shed: with the end taken before the figures are, those would be missing.
+        let comes_back = self.links.get(&link).is_some_and(|link| link.node == part.manager);
+        if part.outcome.is_none() && part.link != link && comes_back {
+            let text = format!("the manager of job {id} has not registered on this connection yet");
+            refuse(effects, link, frame, ErrorCode::Unavailable, text);
+            return;
+        }
         if part.outcome.is_none() {
             part.outcome = Some(DcOutcome {
                 state: JobState::from_wire(told.outcome),

@@ -53,17 +53,6 @@ impl Costs {
 /// A slow host's refusals cost so much less than its events.
 const REFUSAL_PART: u32 = 16;
 
-/// What was measured of a shard since the last look.
-#[derive(Debug, Default)]
-pub(super) struct Meter {
-    /// All that was charged.
-    charged: Duration,
-    /// Of that, what the last look knew.
-    seen: Duration,
-    /// What frames took, in ms.
-    pub(super) frames_ms: Vec<f64>,
-}
-
 impl Life {
     fn charge(&mut self, now: Instant, work: Work) {
         let slow = match work {
@@ -73,16 +62,13 @@ impl Life {
         let cost = self.costs.cost(work) + slow;
         if cost > Duration::ZERO {
             self.busy_until = self.busy_until.max(now) + cost;
-            self.meter.charged += cost;
+            self.charged += cost;
         }
     }
 
-    /// How long it was at work since the last look.
-    pub(super) fn worked(&mut self, now: Instant) -> Duration {
-        let worked = self.meter.charged.saturating_sub(self.busy_until.since(now));
-        let since = worked.saturating_sub(self.meter.seen);
-        self.meter.seen = worked;
-        since
+    /// How long it was at work since it started.
+    pub(super) fn worked(&self, now: Instant) -> Duration {
+        self.charged.saturating_sub(self.busy_until.since(now))
     }
 }
 
@@ -94,12 +80,10 @@ impl Fleet {
 
     /// A frame that came at this time is dealt with.
     pub(super) fn sample(&mut self, at: Place, came: Instant) {
-        if !self.measured {
-            return;
+        let (now, node) = (self.network.now, &self.nodes[at]);
+        if let Some(door) = &node.door {
+            door.record(node.life.busy_until.max(now).since(came));
         }
-        let (now, life) = (self.network.now, &mut self.nodes[at].life);
-        let done = life.busy_until.max(now);
-        life.meter.frames_ms.push(done.since(came).as_secs_f64() * 1e3);
     }
 
     /// What work costs each shard of a node from now on, restarts included.

@@ -2,26 +2,39 @@
 //! by its header; one that is refused never reaches the core.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hyperscale_codec::{Header, Role};
 use hyperscale_core::{LinkId, Peer};
-use hyperscale_reliability::{Admission, Answer, AnswerWriter, Caller, Intake, IntakeCounts, LoadGauge};
+use hyperscale_reliability::{
+    Admission, Answer, AnswerWriter, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, SampleReader,
+    SampleWriter, sample_buffer,
+};
 
 use super::{Fleet, Place};
 
 /// One shard's.
 #[derive(Debug)]
 pub(crate) struct Door {
-    /// Shared by all shards of the node.
+    /// These two are shared by all shards of the node.
     pub(super) gauge: LoadGauge,
+    limits: NodeRateLimiter,
     intake: Intake,
     callers: BTreeMap<LinkId, Caller>,
+    /// What frames took, and where the monitor reads it.
+    samples: SampleWriter,
+    pub(super) read: SampleReader,
 }
 
 impl Door {
-    fn new(role: Role, gauge: LoadGauge, seed: u64) -> Self {
-        let intake = Intake::new(role, gauge.clone(), seed);
-        Self { gauge, intake, callers: BTreeMap::new() }
+    fn new(role: Role, (gauge, limits): (LoadGauge, NodeRateLimiter), seed: u64) -> Self {
+        let intake = Intake::new(role, gauge.clone(), seed).limited_by(limits.clone());
+        let (samples, read) = sample_buffer();
+        Self { gauge, limits, intake, callers: BTreeMap::new(), samples, read }
+    }
+
+    pub(super) fn record(&self, took: Duration) {
+        self.samples.record(took);
     }
 
     pub(super) fn forget(&mut self, link: LinkId) {
@@ -30,13 +43,17 @@ impl Door {
 }
 
 impl Fleet {
-    /// A shard starts: its gauge is that of the shards of its node that run.
+    /// A shard starts: it shares the gauge and the limits of the shards of its node that run.
     pub(super) fn open_door(&mut self, at: Place) {
         let (node, boot) = self.nodes[at].who();
-        let mut running = self.nodes.iter().filter(|other| other.identity.node == node);
-        let gauge = running.find_map(|other| other.door.as_ref()).map(|door| door.gauge.clone());
-        let seed = (boot << 32) + at as u64;
-        let door = Door::new(self.nodes[at].identity.role, gauge.unwrap_or_default(), seed);
+        let mut same = self.nodes.iter().filter(|other| other.identity.node == node);
+        let (role, seed) = (self.nodes[at].identity.role, (boot << 32) + at as u64);
+        let shared = same.find_map(|other| other.door.as_ref());
+        let shared = shared.map(|door| (door.gauge.clone(), door.limits.clone())).unwrap_or_else(|| {
+            let gauge = LoadGauge::default();
+            (gauge.clone(), NodeRateLimiter::new(self.shape.limits.clone(), gauge, seed))
+        });
+        let door = Door::new(role, shared, seed);
         self.nodes[at].door = Some(door);
     }
 
@@ -71,7 +88,7 @@ impl Fleet {
     fn answer(&mut self, at: Place, link: LinkId, to: &Header, answer: &Answer) {
         self.say(at, || format!("-> refuses {:#06x}: {answer:?}", to.kind));
         let mut bytes = Vec::new();
-        AnswerWriter::default().append(&mut bytes, to, answer).unwrap();
+        self.answers.append(&mut bytes, to, answer).unwrap();
         self.send(at, link, bytes);
         self.settle();
     }

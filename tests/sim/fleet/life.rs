@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyperscale_core::Instant;
 
-use super::capacity::{Costs, Meter};
+use super::capacity::Costs;
 use super::network::Mail;
 
 /// One shard's; those of one node differ in nothing but what waits.
@@ -21,8 +21,8 @@ pub(crate) struct Life {
     pub(crate) cost: Duration,
     /// What work costs it besides.
     pub(crate) costs: Costs,
-    /// How long it was at work, and what frames took.
-    pub(super) meter: Meter,
+    /// All its work so far, and what is begun to its end.
+    pub(super) charged: Duration,
     /// What has come and was not read, and when.
     pub(crate) inbox: VecDeque<(Instant, Mail)>,
     /// When its driver last looked after its links, by its own clock.

@@ -1,9 +1,10 @@
 //! A whole fleet in virtual time: any number of gates, datacenters with managers and workers, clients; production cores
 //! joined by a network. What a core wants is in `node`; what its driver does with links in `driver`, and with frames
 //! before the core gets them in `door`; how its host is in `life`, and what work costs there in `capacity`,
-//! and who measures that in `monitor`; what the network does in `network` and `weather`; what goes wrong is in `trouble`; how a story is told is in `story`.
+//! and who measures that in `monitor`; who does nothing but ask in `crowd`; what the network does in `network` and `weather`; what goes wrong is in `trouble`; how a story is told is in `story`.
 
 mod capacity;
+pub(crate) mod crowd;
 mod door;
 mod driver;
 mod life;
@@ -24,10 +25,10 @@ use hyperscale_codec::messages::StatsUpdate;
 use hyperscale_codec::{Header, Kind, Limits, RawFrame, Role, ShardId};
 use hyperscale_core::{DatagramPort, DialError, Event, Instant, LinkDown, LinkId, Peer};
 use hyperscale_engine::orders::Origin;
+use hyperscale_reliability::AnswerWriter;
 
 use crate::checkers::Checkers;
 use crate::hash::TraceHash;
-#[expect(unused_imports, reason = "stories use it soon")]
 pub(crate) use capacity::Costs;
 use capacity::Work;
 use network::{Mail, Network};
@@ -74,6 +75,8 @@ pub(crate) struct Fleet {
     idle_fires: u32,
     /// A link between nodes that is silent for so long is ended by its drivers, if they do such a thing.
     pub(crate) idle: Option<Duration>,
+    /// Writes what refused frames are answered.
+    answers: AnswerWriter,
     /// Whether the load of nodes is measured.
     measured: bool,
     /// Over everything that was delivered, and when.
@@ -108,6 +111,7 @@ impl Fleet {
             settling: false,
             idle_fires: 0,
             idle,
+            answers: AnswerWriter::default(),
             measured: false,
             hash: TraceHash::default(),
             checkers: Checkers::default(),
@@ -122,12 +126,17 @@ impl Fleet {
 
     /// Starts one shard's core; it meets the shards of its node that run.
     fn boot(&mut self, at: Place) {
+        let brain = self.shape.brain(&self.nodes[at], self.network.now, at);
+        self.boot_as(at, brain);
+    }
+
+    fn boot_as(&mut self, at: Place, brain: Brain) {
         let now = self.network.now;
         self.network.hosts = self.nodes.iter().map(|node| node.host).collect();
         self.network.dark.remove(&self.nodes[at].host);
         let node = &mut self.nodes[at];
         node.life.swept = node.life.local(now);
-        node.brain = Some(self.shape.brain(node, now, at));
+        node.brain = Some(brain);
         self.open_door(at);
         self.start_monitor(at);
         let node = self.nodes[at].identity.node;
@@ -304,8 +313,11 @@ impl Fleet {
         if kind == Kind::StatsFinal && self.finals_lost && role == Role::Manager {
             return;
         }
-        self.trace.push((self.network.now.0, to, bytes.len()));
-        self.told.push((from, kind));
+        // Nobody counts what a crowd says.
+        if !self.nodes[from].is_crowd() && !self.nodes[to].is_crowd() {
+            self.trace.push((self.network.now.0, to, bytes.len()));
+            self.told.push((from, kind));
+        }
         let heard = self.local_now(to);
         if let Some(end) = self.network.end_mut(link) {
             (end.heard, end.unreachable) = (heard, None);
@@ -401,7 +413,7 @@ impl Fleet {
                     let to = self.who_listens(addr);
                     let of_addr = |node: &&Node| node.addr == addr || node.identity.addr == Some(addr);
                     let host = self.nodes.iter().find(of_addr).map(|node| node.host);
-                    let hello = Box::new(self.nodes[at].hello());
+                    let hello = Box::new(self.nodes[at].hello_for(dial));
                     self.network.dial(at, dial, addr, to, host, hello);
                 }
                 Wish::Close(link) => self.chain.push_back((at, Chained::Down(link, LinkDown::Local))),

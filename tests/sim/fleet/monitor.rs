@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use hyperscale_codec::Role;
-use hyperscale_core::Instant;
-use hyperscale_reliability::OverloadState;
+use hyperscale_reliability::{
+    CpuMeter, CpuRule, Drained, HostSignals, HybridOverloadDetector, OverloadConfig, OverloadState,
+};
 
 use super::network::Mail;
 use super::{Fleet, Local, Place};
-use detector::HybridOverloadDetector;
-
-mod detector;
 
 /// As production nodes have it.
 const TICK: Duration = Duration::from_millis(100);
@@ -21,7 +19,7 @@ pub(crate) struct Monitor {
     detector: HybridOverloadDetector,
     /// The story says how loaded the node is, whatever was measured.
     forced: Option<OverloadState>,
-    looked: Instant,
+    meter: CpuMeter,
 }
 
 impl Fleet {
@@ -38,40 +36,38 @@ impl Fleet {
         if !self.measured || shard.0 != 0 || role == Role::Client {
             return;
         }
-        let detector = HybridOverloadDetector::default();
-        self.nodes[at].monitor = Some(Monitor { detector, forced: None, looked: self.network.now });
+        let detector = HybridOverloadDetector::new(OverloadConfig::default()).unwrap();
+        self.nodes[at].monitor = Some(Monitor { detector, forced: None, meter: CpuMeter::default() });
         self.network.post_local(at, TICK, Mail::Tick);
     }
 
     /// The monitor looks. A process that stands still has none that does.
     pub(super) fn tick(&mut self, at: Place) {
         let (now, paused) = (self.network.now, self.nodes[at].life.paused_until);
-        let Some(looked) = self.nodes[at].monitor.as_ref().map(|monitor| monitor.looked) else { return };
         if paused > now {
             return self.network.post_local(at, paused.since(now), Mail::Tick);
         }
         self.network.post_local(at, TICK, Mail::Tick);
         let shards = self.shards_of(at);
-        let (mut worked, mut count, mut sum) = (Duration::ZERO, 0_u32, 0.0);
+        let (mut worked, mut drained) = (Duration::ZERO, Drained::default());
         for shard in &shards {
-            let life = &mut self.nodes[*shard].life;
-            worked += life.worked(now);
-            for ms in life.meter.frames_ms.drain(..) {
-                (count, sum) = (count + 1, sum + ms);
-            }
+            let node = &mut self.nodes[*shard];
+            worked += node.life.worked(now);
+            drained = node.door.as_mut().map_or(drained, |door| drained.and(door.read.drain()));
         }
-        let time = now.since(looked).as_secs_f64() * shards.len() as f64;
-        let cpu_percent = 100.0 * worked.as_secs_f64() / time.max(1e-3);
         let (local, role) = (self.local_now(at), self.nodes[at].identity.role);
         let Some(monitor) = &mut self.nodes[at].monitor else { return };
-        monitor.looked = now;
-        if count > 0 {
-            monitor.detector.record_latency(local, sum / f64::from(count));
+        let worked_ns = u64::try_from(worked.as_nanos()).unwrap();
+        let cpu_percent = monitor.meter.tick(local, worked_ns, 0, shards.len());
+        if let Some(mean_ms) = drained.mean_ms() {
+            monitor.detector.record_latency(local, mean_ms);
         }
-        // Driving load is a worker's work: busy is no news.
-        let counts = role != Role::Worker || cpu_percent > 95.0;
-        let measured = monitor.detector.get_state(local, if counts { cpu_percent } else { 0.0 }, 0.0);
-        let by_latency = monitor.detector.by_latency();
+        let rule = if role == Role::Worker { CpuRule::WorstOnly } else { CpuRule::Full };
+        let host = HostSignals { cpu_percent, ..HostSignals::default() };
+        let resource = host.states(monitor.detector.config(), rule).worst();
+        let measured = monitor.detector.tick(local, resource);
+        let reading = monitor.detector.reading();
+        let by_latency = reading.delta.max(reading.absolute);
         let state = monitor.forced.unwrap_or(measured);
         let before = self.state_at(at);
         if state == before {
@@ -83,7 +79,7 @@ impl Fleet {
             () => "state rose by cpu",
         });
         self.say(at, || {
-            format!("was measured: {cpu_percent:.0} % of its time, {count} frames of {sum:.0} ms")
+            format!("was measured: {cpu_percent:.0?} % of its time, {drained:?}, {reading:?}")
         });
         self.set_state(at, state);
     }

@@ -12,6 +12,7 @@ use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::ManagerCore;
 use hyperscale_worker::WorkerCore;
 
+use super::crowd::Crowd;
 use super::door::Door;
 use super::life::Life;
 use super::monitor::Monitor;
@@ -24,6 +25,8 @@ pub(crate) enum Brain {
     Manager(Box<ManagerCore>),
     Worker(Box<WorkerCore>),
     Client(Box<ClientCore>),
+    /// No production core: many clients that only ask.
+    Crowd(Box<Crowd>),
 }
 
 /// What its driver tells a core.
@@ -137,6 +140,7 @@ impl Node {
             Some(Brain::Client(core)) => {
                 wishes(&mut **core, Asked::Client, |core, out| core.handle(now, typed(event), out))
             }
+            Some(Brain::Crowd(crowd)) => crowd.happen(now, event),
             None => Vec::new(),
         }
     }
@@ -189,6 +193,7 @@ impl Node {
             Brain::Manager(core) => core.next_deadline(),
             Brain::Worker(core) => core.next_deadline(),
             Brain::Client(core) => core.next_deadline(),
+            Brain::Crowd(crowd) => crowd.next_due(),
         }
     }
 
@@ -251,6 +256,19 @@ impl Node {
             swim_port: self.datagram_addr(DatagramPort::Membership).map_or(0, |addr| addr.port()),
             oob_port: self.oob_port,
         }
+    }
+
+    /// The same for one dial: each of a crowd has an id of its own.
+    pub(crate) fn hello_for(&self, dial: DialId) -> Hello {
+        let hello = self.hello();
+        match &self.brain {
+            Some(Brain::Crowd(crowd)) => Hello { node: crowd.id(dial), ..hello },
+            Some(_) | None => hello,
+        }
+    }
+
+    pub(crate) fn is_crowd(&self) -> bool {
+        matches!(self.brain, Some(Brain::Crowd(_)))
     }
 
     /// It speaks another version, with that version's features and these unknown ones.

@@ -10,6 +10,7 @@ use hyperscale_fleet::{Identity, MembershipConfig};
 use hyperscale_gate::{GateConfig, GateCore};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::{ManagerConfig, ManagerCore};
+use hyperscale_reliability::RateLimitConfig;
 use hyperscale_worker::{WorkerConfig, WorkerCore};
 
 use super::Place;
@@ -39,6 +40,8 @@ pub(crate) struct Shape {
     pub(crate) versions: Vec<(&'static str, u16, u64)>,
     /// Whether nodes have ports for datagrams, and so are members of groups.
     pub(crate) membership: bool,
+    /// To what rates gates hold clients.
+    pub(crate) limits: RateLimitConfig,
 }
 
 impl Default for Shape {
@@ -53,6 +56,7 @@ impl Default for Shape {
             engines: false,
             versions: Vec::new(),
             membership: true,
+            limits: RateLimitConfig::default(),
         }
     }
 }

@@ -151,7 +151,7 @@ impl Fleet {
             Some(Brain::Gate(core)) => core.live_jobs(),
             Some(Brain::Manager(core)) => core.live_jobs(),
             Some(Brain::Worker(core)) => core.known_shares(),
-            Some(Brain::Client(_)) | None => 0,
+            Some(Brain::Client(_) | Brain::Crowd(_)) | None => 0,
         };
         self.places(name).into_iter().map(live).sum()
     }
@@ -206,7 +206,7 @@ fn members(node: &Node) -> Vec<(u64, Vec<Row>)> {
         Some(Brain::Gate(core)) => core.membership(),
         Some(Brain::Manager(core)) => core.membership(),
         Some(Brain::Worker(core)) => core.membership(),
-        Some(Brain::Client(_)) | None => return Vec::new(),
+        Some(Brain::Client(_) | Brain::Crowd(_)) | None => return Vec::new(),
     };
     let row = |member: MemberView| {
         let seen = match member.state {

@@ -61,7 +61,7 @@ const MUST_REACH: &[&str] = &[
 ];
 
 #[expect(clippy::disallowed_methods, reason = "how many, and which, is asked on the command line")]
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 

@@ -62,7 +62,6 @@ impl Scenario {
         let datacenters =
             (0..sites).map(|site| (SITES[site], rng.random_range(1..=2), rng.random_range(1..=4))).collect();
         let shape = Shape {
-            membership: true,
             gates,
             gate_shards: rng.random_range(1..=2),
             datacenters,
@@ -70,7 +69,7 @@ impl Scenario {
             shards: rng.random_range(1..=2),
             uneven: rng.random_bool(0.5),
             engines: rng.random_bool(0.3),
-            versions: Vec::new(),
+            ..Shape::default()
         };
         let mut network = stream(seed, "profile");
         let profile = match network.random_range(0..4) {

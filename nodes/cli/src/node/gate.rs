@@ -8,14 +8,14 @@ use hyperscale_codec::Role;
 use hyperscale_fleet::Identity;
 use hyperscale_gate::{GateCore, Local};
 use hyperscale_gate_driver::{BoundGate, Gate, GateShard, Told as FromShard, bind_gate};
-use hyperscale_reliability::{CpuRule, Intake, SampleWriter};
+use hyperscale_reliability::{CpuRule, Intake, NodeRateLimiter, SampleWriter};
 use hyperscale_runtime::{Answer, Guard, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
 use hyperscale_view::ShardView;
 
 use super::Settings;
 use super::identity::identity;
 use super::life::{Life, Told, announce, watch_signals, watch_stdin};
-use super::serve::{CausesSlot, admin, serve};
+use super::serve::{CausesSlot, Figures, admin, serve};
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
 use crate::overload::{NodeLoad, tell_cores, watch};
@@ -35,7 +35,10 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         bind_gate(settings.listen, settings.shard_count()).map_err(Failure::could_not_run)?;
     let causes = CausesSlot::default();
     let (load, samples) = NodeLoad::new(settings.overload.as_ref(), settings.shards.len())?;
-    let (admin, answers) = admin(settings, &causes, load.board())?;
+    let seed = entropy::seed().map_err(Failure::could_not_run)?;
+    let rates = NodeRateLimiter::new(settings.limits.clone(), load.gauge.clone(), seed);
+    let (admin, answers) =
+        admin(settings, &causes, Figures { load: load.board(), rates: Some(rates.clone()) })?;
     let gate = Arc::new(Gate {
         identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),
@@ -58,11 +61,11 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
         let (ends, gate, told, causes) =
             (Arc::clone(&ends), Arc::clone(&gate), told.clone(), Arc::clone(&causes));
-        let (others, gauge) = (others.clone(), gauge.clone());
+        let (others, gauge, rates) = (others.clone(), gauge.clone(), rates.clone());
         async move {
             let own = ends.get(usize::from(shard.id())).and_then(OnceTake::take);
             let (Some((sockets, inbox, answer, samples)), Ok(seed)) = (own, entropy::seed()) else { return };
-            let guard = Guard { intake: Intake::new(Role::Gate, gauge, seed), samples };
+            let guard = Guard { intake: Intake::new(Role::Gate, gauge, seed).limited_by(rates), samples };
             let _the_first_shard_wins = causes.set(Arc::clone(shard.causes()));
             if shard.id() == 0 {
                 watch_signals(&shard, &told);

@@ -17,7 +17,7 @@ use super::Settings;
 use super::gate::IDLE;
 use super::identity::identity;
 use super::life::{Life, Told, announce, watch_signals, watch_stdin};
-use super::serve::{CausesSlot, admin, serve};
+use super::serve::{CausesSlot, Figures, admin, serve};
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
 use crate::overload::{NodeLoad, tell_cores, watch};
@@ -37,7 +37,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let addr = listener.addr();
     let causes = CausesSlot::default();
     let (load, samples) = NodeLoad::new(settings.overload.as_ref(), 1)?;
-    let (admin, answers) = admin(settings, &causes, load.board())?;
+    let (admin, answers) = admin(settings, &causes, Figures { load: load.board(), rates: None })?;
     let manager = Arc::new(Manager {
         identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),

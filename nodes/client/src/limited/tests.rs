@@ -225,7 +225,7 @@ fn a_limited_cancel_waits_alone_and_ends_the_following_in_no_case() {
     let (_, told) = bench.done();
     assert!(matches!(told.as_slice(), [Notice::Cancelled { success: false, .. }]), "{told:?}");
     assert!(matches!(bench.core.goal, Goal::Follow(_)));
-    assert_eq!(bench.core.next_deadline(), None);
+    assert_eq!(bench.core.limited.cancel_at, None);
 }
 
 #[test]
@@ -245,7 +245,8 @@ fn an_answered_cancel_wakes_nobody_for_nothing() {
         },
     );
     let _slept = bench.wake();
-    assert_eq!(bench.core.next_deadline(), None);
+    assert_eq!(bench.core.limited.cancel_at, None);
+    assert!(bench.done().0.iter().filter(|kind| **kind == Kind::JobCancelRequest).count() == 1);
 }
 
 #[test]
