@@ -18,6 +18,7 @@ mod counts;
 mod endings;
 mod fleet;
 mod limits;
+mod load;
 mod membership;
 mod nginx;
 mod node;
