@@ -45,6 +45,8 @@ pub(crate) struct CrowdShape {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct CrowdLog {
     pub(crate) asked: u64,
+    /// When the first and the last question was asked.
+    pub(crate) span: (Instant, Instant),
     pub(crate) answered: u64,
     pub(crate) shed: u64,
     pub(crate) limited: u64,
@@ -110,7 +112,11 @@ impl Crowd {
 
     /// The id of who dials so.
     pub(super) fn id(&self, dial: DialId) -> NodeId {
-        NodeId((0xc0_u128 << 64) | u128::from(self.shape.seed) << 32 | u128::from(dial.0) % self.askers.len() as u128)
+        NodeId(
+            (0xc0_u128 << 64)
+                | u128::from(self.shape.seed) << 32
+                | u128::from(dial.0) % self.askers.len() as u128,
+        )
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
@@ -201,6 +207,10 @@ impl Crowd {
         } else {
             self.set(asker, now + PATIENCE, Next::Miss);
         }
+        if self.log.asked == 0 {
+            self.log.span.0 = now;
+        }
+        self.log.span.1 = now;
         self.log.asked += 1;
         let (mut bytes, mut encoder) = (Vec::new(), Encoder::default());
         let head = Head::request(number);
