@@ -11,15 +11,24 @@ use hyperscale_codec::messages::JobSubmit;
 use hyperscale_codec::{NodeId, Role};
 use hyperscale_core::WallClock;
 use hyperscale_fleet::{Identity, SwimConfig};
+use hyperscale_manager_driver::ManagerEnds;
+use hyperscale_reliability::{CpuRule, Intake, OverloadConfig, SampleWriter};
 use hyperscale_runtime::load_socket::LoadOptions;
 use hyperscale_runtime::signals::{Signal, Signals};
 use hyperscale_runtime::tcp::{BoundListener, bind};
 use hyperscale_runtime::udp::DatagramPorts;
-use hyperscale_runtime::{LinkLimits, Shard, ShardOptions, Shards, StopReason, TaskKind, clock, entropy};
-use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail};
+use hyperscale_runtime::{
+    Guard, LinkLimits, Monitor, NodeError, Receiver, Shard, ShardOptions, Shards, StopReason, TaskKind,
+    clock, entropy, mailbox,
+};
+use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail, WorkerEnds};
 
 use crate::exit::Failure;
 use crate::follow::Told;
+use crate::overload::{NodeLoad, tell_cores, watch};
+
+/// States that wait for one core; it is told of each change.
+const ORDERS_MAX: usize = 16;
 
 /// How the fleet is set up.
 #[derive(Debug, Clone)]
@@ -32,9 +41,33 @@ pub(crate) struct Setup {
 
 /// What each shard takes when it starts; taken once.
 struct Ends {
-    core: OnceTake<CoreMail>,
-    shards: Vec<OnceTake<ShardMail>>,
+    cores: OnceTake<CoreEnds>,
+    shards: Vec<OnceTake<(ShardMail, Option<SampleWriter>)>>,
     told: mpsc::Sender<Told>,
+}
+
+/// What the cores take, all on the first shard: what stands before them, and what the monitor tells them.
+struct CoreEnds {
+    mail: CoreMail,
+    gate: (Guard, Receiver<hyperscale_gate::Local>),
+    manager: (Guard, Receiver<hyperscale_manager::Local>),
+    worker: Guard,
+}
+
+/// A running fleet, and what watches its load; ends with it.
+pub(crate) struct Running {
+    shards: Shards<()>,
+    monitor: Option<Monitor>,
+}
+
+impl Running {
+    /// Ends the fleet, in order.
+    pub(crate) fn join(self, drain: Duration) -> Result<(), NodeError> {
+        self.shards.stop().request(StopReason::Asked("the run has ended".to_owned()));
+        let joined = self.shards.join(drain);
+        drop(self.monitor);
+        joined.map(|_| ())
+    }
 }
 
 /// A value that one shard takes.
@@ -53,7 +86,7 @@ impl<T> OnceTake<T> {
 }
 
 /// Starts the fleet; what it has to tell comes out of the channel.
-pub(crate) fn start(setup: Setup) -> Result<(Shards<()>, mpsc::Receiver<Told>), Failure> {
+pub(crate) fn start(setup: Setup) -> Result<(Running, mpsc::Receiver<Told>), Failure> {
     let options: Vec<ShardOptions> = setup
         .cores
         .iter()
@@ -63,12 +96,51 @@ pub(crate) fn start(setup: Setup) -> Result<(Shards<()>, mpsc::Receiver<Told>), 
         })
         .collect();
     let (told, hear) = mpsc::channel();
-    let (core, shards) = Mailboxes::new(options.len()).split();
+    let mailboxes = Mailboxes::new(options.len());
+    let of_worker = mailboxes.sender();
+    let (mail, shards) = mailboxes.split();
+    let config = OverloadConfig::default();
+    let (gate, gate_samples) = NodeLoad::new(Some(&config), 1)?;
+    let (manager, manager_samples) = NodeLoad::new(Some(&config), 1)?;
+    let (worker, lateness) = NodeLoad::new(Some(&config), options.len())?;
+    let guard = |role, load: &NodeLoad, samples: Option<SampleWriter>| {
+        let seed = entropy::seed().map_err(Failure::could_not_run)?;
+        Ok::<_, Failure>(Guard { intake: Intake::new(role, load.gauge.clone(), seed), samples })
+    };
+    let (of_gate, gate_inbox) = mailbox(ORDERS_MAX);
+    let (of_manager, manager_inbox) = mailbox(ORDERS_MAX);
+    let cores = CoreEnds {
+        mail,
+        gate: (guard(Role::Gate, &gate, gate_samples.into_iter().next().flatten())?, gate_inbox),
+        manager: (
+            guard(Role::Manager, &manager, manager_samples.into_iter().next().flatten())?,
+            manager_inbox,
+        ),
+        worker: guard(Role::Worker, &worker, None)?,
+    };
     let ends = Arc::new(Ends {
-        core: OnceTake::new(core),
-        shards: shards.into_iter().map(OnceTake::new).collect(),
+        cores: OnceTake::new(cores),
+        shards: shards.into_iter().zip(lateness).map(OnceTake::new).collect(),
         told,
     });
+    // The CPUs are the worker's to use: a gate and a manager beside it are not loaded by that.
+    let watched = [
+        gate.watched(
+            "the gate".to_owned(),
+            CpuRule::Off,
+            tell_cores(vec![of_gate], hyperscale_gate::Local::Overload),
+        ),
+        manager.watched(
+            "the manager".to_owned(),
+            CpuRule::Off,
+            tell_cores(vec![of_manager], hyperscale_manager::Local::Overload),
+        ),
+        worker.watched(
+            "the worker".to_owned(),
+            CpuRule::WorstOnly,
+            tell_cores(vec![of_worker], hyperscale_worker::Local::Overload),
+        ),
+    ];
     let setup = Arc::new(setup);
     let shards = hyperscale_runtime::start(&options, move |shard| {
         let (ends, setup) = (Arc::clone(&ends), Arc::clone(&setup));
@@ -80,21 +152,23 @@ pub(crate) fn start(setup: Setup) -> Result<(Shards<()>, mpsc::Receiver<Told>), 
             }
         }
     });
-    Ok((shards.map_err(Failure::could_not_run)?, hear))
+    let shards = shards.map_err(Failure::could_not_run)?;
+    let monitor = watch(watched.into_iter().flatten(), &shards)?;
+    Ok((Running { shards, monitor }, hear))
 }
 
 async fn body(shard: &Shard, ends: &Ends, setup: &Setup) -> Result<(), String> {
-    let mail =
-        ends.shards.get(usize::from(shard.id())).and_then(OnceTake::take).ok_or("a shard started twice")?;
+    let own = ends.shards.get(usize::from(shard.id())).and_then(OnceTake::take);
+    let (mail, lateness) = own.ok_or("a shard started twice")?;
     let options = LoadOptions { busy_poll: setup.busy_poll, ..LoadOptions::default() };
     if shard.id() != 0 {
-        hyperscale_worker_driver::run_shard(shard, mail, options).await;
+        hyperscale_worker_driver::run_shard(shard, mail, lateness, options).await;
         return Ok(());
     }
     let fleet = Fleet::start(shard, ends, setup)?;
     let load = {
         let shard = shard.clone();
-        async move { hyperscale_worker_driver::run_shard(&shard, mail, options).await }
+        async move { hyperscale_worker_driver::run_shard(&shard, mail, lateness, options).await }
     };
     let _ends_with_the_shard = shard.spawn_data("load", TaskKind::Service, load);
     shard.stopping().await;
@@ -126,6 +200,8 @@ impl Fleet {
             }
         };
 
+        let CoreEnds { mail, gate: of_gate, manager: of_manager, worker: worker_guard } =
+            ends.cores.take().ok_or("the fleet started twice")?;
         let (addr, sockets) = hyperscale_gate_driver::bind_shards(loopback, 1).map_err(|e| e.to_string())?;
         let ends_of_gate = sockets.into_iter().next().ok_or("the gate has no socket")?;
         let gate = hyperscale_gate_driver::Gate {
@@ -138,14 +214,15 @@ impl Fleet {
             limits: limits(),
             swim: SwimConfig::lan(),
         };
-        let gate = hyperscale_gate_driver::start(shard, &gate, ends_of_gate, seed()?, None, {
-            let refused = refused("gate");
-            move |told| {
-                if let hyperscale_gate_driver::Told::Refused(why) = told {
-                    refused(why);
+        let gate =
+            hyperscale_gate_driver::start(shard, &gate, ends_of_gate, of_gate.0, seed()?, Some(of_gate.1), {
+                let refused = refused("gate");
+                move |told| {
+                    if let hyperscale_gate_driver::Told::Refused(why) = told {
+                        refused(why);
+                    }
                 }
-            }
-        });
+            });
 
         let listener = one(bind(loopback, 1).map_err(|e| e.to_string())?)?;
         let manager_addr = listener.addr();
@@ -162,15 +239,16 @@ impl Fleet {
             limits: limits(),
             swim: SwimConfig::lan(),
         };
-        let manager =
-            hyperscale_manager_driver::start(shard, &manager, listener, no_ports(), seed()?, None, {
-                let refused = refused("manager");
-                move |told| {
-                    if let hyperscale_manager_driver::Told::Refused(why) = told {
-                        refused(why);
-                    }
+        let manager_ends =
+            ManagerEnds { listener, datagrams: no_ports(), guard: of_manager.0, orders: Some(of_manager.1) };
+        let manager = hyperscale_manager_driver::start(shard, &manager, manager_ends, seed()?, {
+            let refused = refused("manager");
+            move |told| {
+                if let hyperscale_manager_driver::Told::Refused(why) = told {
+                    refused(why);
                 }
-            });
+            }
+        });
 
         let worker = hyperscale_worker_driver::Worker {
             identity: Identity {
@@ -185,8 +263,8 @@ impl Fleet {
             limits: limits(),
             swim: SwimConfig::lan(),
         };
-        let mail = ends.core.take().ok_or("the worker started twice")?;
-        let worker = hyperscale_worker_driver::start_core(shard, &worker, None, no_ports(), seed()?, mail, {
+        let worker_ends = WorkerEnds { listener: None, datagrams: no_ports(), guard: worker_guard, mail };
+        let worker = hyperscale_worker_driver::start_core(shard, &worker, worker_ends, seed()?, {
             let refused = refused("worker");
             move |told| {
                 if let hyperscale_worker_driver::Told::Refused(why) = told {

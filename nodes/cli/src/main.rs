@@ -9,6 +9,7 @@ mod follow;
 mod logging;
 mod node;
 mod output;
+mod overload;
 mod remote;
 mod screen;
 mod serving;

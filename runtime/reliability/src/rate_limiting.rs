@@ -8,6 +8,7 @@ mod caller_side;
 mod client;
 mod client_table;
 mod config;
+mod key_hash;
 mod operation;
 mod rate;
 mod server;

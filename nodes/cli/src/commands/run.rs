@@ -42,14 +42,13 @@ pub(crate) fn run(args: &Run) -> Result<ExitCode, Failure> {
         histograms: args.hlog.is_some(),
     };
     let setup = Setup { cores, busy_poll: args.busy_poll, capacity_vus: vus, submit };
-    let (shards, hear) = embedded::start(setup)?;
+    let (running, hear) = embedded::start(setup)?;
     let shown = Shown { quiet: args.quiet, no_color: args.no_color, interrupt_ends_job: true };
     let end = follow(&hear, shown, &mut outputs);
     if matches!(end, Ending::Now) {
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    shards.stop().request(StopReason::Asked("the run has ended".to_owned()));
-    let drained = shards.join(DRAIN);
+    let drained = running.join(DRAIN);
     let code = conclude(end, shown, outputs)?;
     drained.map_err(Failure::could_not_run)?;
     if let Some(serving) = demo {

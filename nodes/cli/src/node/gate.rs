@@ -4,25 +4,28 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use hyperscale_codec::Role;
 use hyperscale_fleet::Identity;
 use hyperscale_gate::{GateCore, Local};
 use hyperscale_gate_driver::{BoundGate, Gate, GateShard, Told as FromShard, bind_gate};
-use hyperscale_runtime::{Answer, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
+use hyperscale_reliability::{CpuRule, Intake, NodeRateLimiter, SampleWriter};
+use hyperscale_runtime::{Answer, Guard, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
 use hyperscale_view::ShardView;
 
 use super::Settings;
 use super::identity::identity;
 use super::life::{Life, Told, announce, watch_signals, watch_stdin};
-use super::serve::{CausesSlot, admin, serve};
+use super::serve::{CausesSlot, Figures, admin, serve};
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
+use crate::overload::{NodeLoad, tell_cores, watch};
 
 /// Orders of the process that wait for one shard.
 const ORDERS_MAX: usize = 64;
 /// A peer that says nothing for so long is gone; heartbeats come twice a second.
 pub(super) const IDLE: Duration = Duration::from_secs(5);
 
-type Ends = (GateShard, Receiver<Local>, Answer<ShardView>);
+type Ends = (GateShard, Receiver<Local>, Answer<ShardView>, Option<SampleWriter>);
 
 pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     preflight::check_host(settings.shards.len()).map_err(Failure::could_not_run)?;
@@ -31,7 +34,11 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let BoundGate { addr, swim_port, oob_port, shards: sockets } =
         bind_gate(settings.listen, settings.shard_count()).map_err(Failure::could_not_run)?;
     let causes = CausesSlot::default();
-    let (admin, answers) = admin(settings, &causes)?;
+    let (load, samples) = NodeLoad::new(settings.overload.as_ref(), settings.shards.len())?;
+    let seed = entropy::seed().map_err(Failure::could_not_run)?;
+    let rates = NodeRateLimiter::new(settings.limits.clone(), load.gauge.clone(), seed);
+    let (admin, answers) =
+        admin(settings, &causes, Figures { load: load.board(), rates: Some(rates.clone()) })?;
     let gate = Arc::new(Gate {
         identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),
@@ -43,25 +50,34 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         swim: settings.swim.clone(),
     });
     let (orders, inboxes): (Vec<_>, Vec<_>) = settings.shards.iter().map(|_| mailbox(ORDERS_MAX)).unzip();
-    let ends = sockets.into_iter().zip(inboxes).zip(answers);
-    let ends: Arc<Vec<OnceTake<Ends>>> =
-        Arc::new(ends.map(|((socket, inbox), answer)| OnceTake::new((socket, inbox, answer))).collect());
+    let ends = sockets.into_iter().zip(inboxes).zip(answers).zip(samples);
+    let ends =
+        ends.map(|(((socket, inbox), answer), samples)| OnceTake::new((socket, inbox, answer, samples)));
+    let ends: Arc<Vec<OnceTake<Ends>>> = Arc::new(ends.collect());
+    let gauge = load.gauge.clone();
     let others: Vec<_> = orders.iter().skip(1).cloned().collect();
     let (told, hear) = mpsc::channel();
     watch_stdin(settings, &told);
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
         let (ends, gate, told, causes) =
             (Arc::clone(&ends), Arc::clone(&gate), told.clone(), Arc::clone(&causes));
-        let others = others.clone();
+        let (others, gauge, rates) = (others.clone(), gauge.clone(), rates.clone());
         async move {
             let own = ends.get(usize::from(shard.id())).and_then(OnceTake::take);
-            let (Some((sockets, inbox, answer)), Ok(seed)) = (own, entropy::seed()) else { return };
+            let (Some((sockets, inbox, answer, samples)), Ok(seed)) = (own, entropy::seed()) else { return };
+            let guard = Guard { intake: Intake::new(Role::Gate, gauge, seed).limited_by(rates), samples };
             let _the_first_shard_wins = causes.set(Arc::clone(shard.causes()));
             if shard.id() == 0 {
                 watch_signals(&shard, &told);
             }
-            let node =
-                hyperscale_gate_driver::start(&shard, &gate, sockets, seed, Some(inbox), move |said| {
+            let node = hyperscale_gate_driver::start(
+                &shard,
+                &gate,
+                sockets,
+                guard,
+                seed,
+                Some(inbox),
+                move |said| {
                     let _process_ends = told.send(match said {
                         FromShard::Drained => Told::Drained,
                         FromShard::Refused(why) => Told::Refused(why),
@@ -73,11 +89,15 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
                             return;
                         }
                     });
-                });
+                },
+            );
             serve(&shard, node, answer, GateCore::view).await;
         }
     });
     let shards = shards.map_err(Failure::could_not_run)?;
+    let name = format!("gate {}", settings.name);
+    let tell = tell_cores(orders.clone(), Local::Overload);
+    let monitor = watch(load.watched(name, CpuRule::Full, tell), &shards)?;
     announce(settings, Some(addr), admin.addr());
     let cores = settings.shards.len();
     let drain = Box::new(move || {
@@ -86,6 +106,7 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         }
     });
     let ended = Life { settings, shards, hear, cores, drain }.live();
+    drop(monitor);
     admin.stop();
     ended
 }

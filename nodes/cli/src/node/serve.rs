@@ -6,19 +6,32 @@ use std::sync::{Arc, OnceLock};
 
 use hyperscale_admin::{AdminConfig, AdminServer, ShardLine};
 use hyperscale_core::{Core, DatagramPort, Instant};
-use hyperscale_runtime::{Answer, Ask, Causes, CounterValues, NodeHandle, Shard, ask, clock};
+use hyperscale_reliability::NodeRateLimiter;
+use hyperscale_runtime::{Answer, Ask, Causes, CounterValues, LoadBoard, NodeHandle, Shard, ask, clock};
 use hyperscale_view::{Gauge, ShardView};
 
 use super::Settings;
 use crate::exit::Failure;
+use crate::overload;
 
 /// The causes of what a node turned away, once its shards have started.
 pub(crate) type CausesSlot = Arc<OnceLock<Arc<Causes>>>;
 
-/// Opens the admin port, with a line to each shard, before the shards start; their ends of the lines.
+/// Who knows figures of the node as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    /// How loaded it is, if that is measured.
+    pub(crate) load: Option<Arc<LoadBoard>>,
+    /// How its clients keep to their rates, if it has some.
+    pub(crate) rates: Option<NodeRateLimiter>,
+}
+
+/// Opens the admin port, with a line to each shard, before the shards start; their ends of the lines. `rates`: of the
+/// node's clients, if it has any.
 pub(crate) fn admin(
     settings: &Settings,
     causes: &CausesSlot,
+    figures: Figures,
 ) -> Result<(AdminServer, Vec<Answer<ShardView>>), Failure> {
     let (lines, answers): (Vec<Ask<ShardView>>, Vec<_>) = (0..settings.shard_count()).map(|_| ask()).unzip();
     let lines = (0_u16..)
@@ -31,12 +44,15 @@ pub(crate) fn admin(
     let causes = Arc::clone(causes);
     let gauges = move || {
         let known = causes.get().map(|causes| causes.values().collect::<Vec<_>>()).unwrap_or_default();
-        Gauge::counters_by(
+        let mut gauges = Gauge::counters_by(
             "hyperscale_refused_total",
             "Connections and frames that were turned away, by cause.",
             "cause",
             known,
-        )
+        );
+        gauges.extend(figures.load.as_deref().map(overload::gauges).unwrap_or_default());
+        gauges.extend(figures.rates.iter().flat_map(super::intake::client_gauges));
+        gauges
     };
     let admin = hyperscale_admin::start(config, lines.collect(), gauges).map_err(Failure::could_not_run)?;
     Ok((admin, answers))

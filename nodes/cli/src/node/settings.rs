@@ -10,6 +10,7 @@ use clap::Args;
 use hyperscale_codec::Role;
 use hyperscale_fleet::SwimConfig;
 use hyperscale_plan::units::parse_duration;
+use hyperscale_reliability::{OverloadConfig, RateLimitConfig};
 use hyperscale_runtime::join::JoinAddr;
 use hyperscale_runtime::{Placement, ShardOptions, preflight};
 use serde::Deserialize;
@@ -17,6 +18,11 @@ use serde::Deserialize;
 use crate::args::{Cores, cores};
 use crate::commands::plan_file::words;
 use crate::exit::Failure;
+
+mod limits;
+mod overload;
+
+use overload::OverloadTable;
 
 /// Longest name of a node.
 const NAME_MAX: usize = 64;
@@ -88,6 +94,8 @@ struct NodeFile {
     drain_timeout: Option<String>,
     membership: Option<String>,
     capacity_vus: Option<u32>,
+    limits: Option<toml::Table>,
+    overload: Option<OverloadTable>,
 }
 
 /// Where a node's shards run.
@@ -115,6 +123,10 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) capacity_vus: u32,
     pub(crate) swim: SwimConfig,
+    /// How often one client may ask a gate for one thing.
+    pub(crate) limits: RateLimitConfig,
+    /// None: its load is not measured.
+    pub(crate) overload: Option<OverloadConfig>,
     pub(crate) stop_with_stdin: bool,
 }
 
@@ -192,6 +204,14 @@ impl Settings {
         if capacity == Some(0) {
             return Err(wrong("capacity_vus", &"a worker takes one VU at least"));
         }
+        let limits = match (role, file.limits) {
+            (_, None) => RateLimitConfig::default(),
+            (Role::Gate, Some(table)) => {
+                limits::read(&table).map_err(|wrong_at| wrong(&wrong_at.key, &wrong_at.why))?
+            }
+            (_, Some(_)) => return Err(wrong("limits", &"only a gate has clients to hold to limits")),
+        };
+        let overload = file.overload.unwrap_or_default().config().map_err(|(key, why)| wrong(&key, &why))?;
         Ok(Self {
             role,
             name,
@@ -205,6 +225,8 @@ impl Settings {
             drain_timeout: drain.unwrap_or(DRAIN),
             capacity_vus: capacity.unwrap_or(CAPACITY_VUS),
             swim: swim.unwrap_or_default(),
+            limits,
+            overload,
             stop_with_stdin: flags.stop_with_stdin,
         })
     }

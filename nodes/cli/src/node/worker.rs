@@ -3,27 +3,28 @@
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 
+use hyperscale_codec::Role;
 use hyperscale_fleet::Identity;
+use hyperscale_reliability::{CpuRule, Intake, SampleWriter};
 use hyperscale_runtime::load_socket::LoadOptions;
-use hyperscale_runtime::tcp::BoundListener;
-use hyperscale_runtime::udp::{DatagramPorts, bind_ports};
-use hyperscale_runtime::{Answer, LinkLimits, TaskKind, clock, entropy, preflight};
+use hyperscale_runtime::udp::bind_ports;
+use hyperscale_runtime::{Answer, Guard, LinkLimits, TaskKind, clock, entropy, preflight};
 use hyperscale_view::ShardView;
 use hyperscale_worker::{Local, WorkerCore};
 use hyperscale_worker_driver::{
-    CoreMail, Mailboxes, ShardMail, Told as FromShard, Worker, run_shard, start_core,
+    Mailboxes, ShardMail, Told as FromShard, Worker, WorkerEnds, run_shard, start_core,
 };
 
 use super::Settings;
 use super::gate::IDLE;
 use super::identity::identity;
 use super::life::{Life, Told, announce, watch_signals, watch_stdin};
-use super::serve::{CausesSlot, admin, serve};
+use super::serve::{CausesSlot, Figures, admin, serve};
 use crate::embedded::OnceTake;
 use crate::exit::Failure;
+use crate::overload::{NodeLoad, tell_cores, watch};
 
-type CoreEnds = (BoundListener, DatagramPorts, CoreMail);
-type ShardEnds = (ShardMail, Answer<ShardView>);
+type ShardEnds = (ShardMail, Answer<ShardView>, Option<SampleWriter>);
 
 pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     preflight::check_host(settings.shards.len()).map_err(Failure::could_not_run)?;
@@ -35,7 +36,8 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let listener = listeners.into_iter().next().ok_or_else(|| Failure::could_not_run("nothing listens"))?;
     let addr = listener.addr();
     let causes = CausesSlot::default();
-    let (admin, answers) = admin(settings, &causes)?;
+    let (load, samples) = NodeLoad::new(settings.overload.as_ref(), settings.shards.len())?;
+    let (admin, answers) = admin(settings, &causes, Figures { load: load.board(), rates: None })?;
     let worker = Arc::new(Worker {
         identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),
@@ -48,9 +50,14 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let mailboxes = Mailboxes::new(settings.shards.len());
     let order = mailboxes.sender();
     let (core, mails) = mailboxes.split();
-    let core: Arc<OnceTake<CoreEnds>> = Arc::new(OnceTake::new((listener, datagrams, core)));
+    let seed = entropy::seed().map_err(Failure::could_not_run)?;
+    // What its frames wait is not its load: how late it drives load is.
+    let guard = Guard { intake: Intake::new(Role::Worker, load.gauge.clone(), seed), samples: None };
+    let core = WorkerEnds { listener: Some(listener), datagrams, guard, mail: core };
+    let core: Arc<OnceTake<WorkerEnds>> = Arc::new(OnceTake::new(core));
+    let ends = mails.into_iter().zip(answers).zip(samples);
     let ends: Arc<Vec<OnceTake<ShardEnds>>> =
-        Arc::new(mails.into_iter().zip(answers).map(OnceTake::new).collect());
+        Arc::new(ends.map(|((mail, answer), samples)| OnceTake::new((mail, answer, samples))).collect());
     let (told, hear) = mpsc::channel();
     watch_stdin(settings, &told);
     let shards = hyperscale_runtime::start(&settings.shards, move |shard| {
@@ -59,17 +66,17 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         let causes = Arc::clone(&causes);
         async move {
             let own = ends.get(usize::from(shard.id())).and_then(OnceTake::take);
-            let (Some((mail, answer)), Ok(seed)) = (own, entropy::seed()) else { return };
+            let (Some((mail, answer, lateness)), Ok(seed)) = (own, entropy::seed()) else { return };
             let _the_first_shard_wins = causes.set(Arc::clone(shard.causes()));
             if shard.id() != 0 {
                 let id = shard.id();
                 answer.open(&shard, move || ShardView::new(id));
-                run_shard(&shard, mail, LoadOptions::default()).await;
+                run_shard(&shard, mail, lateness, LoadOptions::default()).await;
                 return;
             }
-            let Some((listener, datagrams, core)) = core.take() else { return };
+            let Some(core) = core.take() else { return };
             watch_signals(&shard, &told);
-            let node = start_core(&shard, &worker, Some(listener), datagrams, seed, core, move |said| {
+            let node = start_core(&shard, &worker, core, seed, move |said| {
                 let _process_ends = told.send(match said {
                     FromShard::Drained => Told::Drained,
                     FromShard::Refused(why) => Told::Refused(why),
@@ -77,18 +84,22 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
             });
             let load = {
                 let shard = shard.clone();
-                async move { run_shard(&shard, mail, LoadOptions::default()).await }
+                async move { run_shard(&shard, mail, lateness, LoadOptions::default()).await }
             };
             let _ends_with_the_shard = shard.spawn_data("load", TaskKind::Service, load);
             serve(&shard, node, answer, WorkerCore::view).await;
         }
     });
     let shards = shards.map_err(Failure::could_not_run)?;
+    let name = format!("worker {}", settings.name);
+    let tell = tell_cores(vec![order.clone()], Local::Overload);
+    let monitor = watch(load.watched(name, CpuRule::WorstOnly, tell), &shards)?;
     announce(settings, Some(addr), admin.addr());
     let drain = Box::new(move || {
         let _a_full_one_drains_already = order.try_send(Local::Drain);
     });
     let ended = Life { settings, shards, hear, cores: 1, drain }.live();
+    drop(monitor);
     admin.stop();
     ended
 }

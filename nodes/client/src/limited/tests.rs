@@ -197,7 +197,7 @@ fn a_gate_that_limits_and_one_that_cannot_are_not_asked_by_turns_for_ever() {
     loop {
         let (sent, told) = bench.done();
         if let [.., Notice::Failed { error }] = told.as_slice() {
-            assert!(error.contains("not now"), "{error}");
+            assert!(error.contains("for 10 s"), "{error}");
             break;
         }
         if sent.is_empty() {

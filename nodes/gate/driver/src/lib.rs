@@ -126,12 +126,13 @@ fn share_out(
     Ok((addr, shards.collect()))
 }
 
-/// Starts one shard of a gate. `orders` brings what the process wants of it.
+/// Starts one shard of a gate, behind its guard. `orders` brings what the process wants of it.
 #[must_use]
 pub fn start(
     shard: &Shard,
     gate: &Gate,
     ends: GateShard,
+    guard: Guard,
     seed: u64,
     orders: Option<Receiver<Local>>,
     told: impl Fn(Told) + 'static,
@@ -158,7 +159,7 @@ pub fn start(
         node,
         listeners,
         datagrams,
-        Guard::new(Role::Gate),
+        guard,
         GateCore::new(config),
         move |command, cx| match command {
             Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),

@@ -37,17 +37,27 @@ pub enum Told {
     Refused(String),
 }
 
-/// Starts a manager on this shard. `orders` brings what the process wants of it.
+/// What the manager's shard takes with it.
+#[derive(Debug)]
+pub struct ManagerEnds {
+    pub listener: BoundListener,
+    pub datagrams: DatagramPorts,
+    /// What stands between its links and its core.
+    pub guard: Guard,
+    /// Brings what the process wants of it.
+    pub orders: Option<Receiver<Local>>,
+}
+
+/// Starts a manager on this shard.
 #[must_use]
 pub fn start(
     shard: &Shard,
     manager: &Manager,
-    listener: BoundListener,
-    datagrams: DatagramPorts,
+    ends: ManagerEnds,
     seed: u64,
-    orders: Option<Receiver<Local>>,
     told: impl Fn(Told) + 'static,
 ) -> NodeHandle<ManagerCore> {
+    let ManagerEnds { listener, datagrams, guard, orders } = ends;
     let config = ManagerConfig {
         identity: manager.identity.clone(),
         seed,
@@ -61,19 +71,14 @@ pub fn start(
     node.limits = manager.limits.clone();
     let mut ledger = MemoryLedger::starting_at(manager.wall.unix_ms);
     let core = ManagerCore::new(config);
-    let handle = NodeDriver::start_on(
-        shard,
-        node,
-        vec![listener],
-        datagrams,
-        Guard::new(Role::Manager),
-        core,
-        move |command, cx| match command {
-            Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
-            Command::Drained => told(Told::Drained),
-            Command::Refused(error) => told(Told::Refused(error)),
-        },
-    );
+    let handle =
+        NodeDriver::start_on(shard, node, vec![listener], datagrams, guard, core, move |command, cx| {
+            match command {
+                Command::Propose(entry) => cx.local(Local::Committed(ledger.commit(entry))),
+                Command::Drained => told(Told::Drained),
+                Command::Refused(error) => told(Told::Refused(error)),
+            }
+        });
     if let Some(orders) = orders {
         handle.feed(orders.open(shard));
     }

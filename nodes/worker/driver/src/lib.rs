@@ -17,8 +17,9 @@ use hyperscale_core::WallClock;
 use hyperscale_engine::EngineShard;
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
 use hyperscale_fleet::{Identity, MembershipConfig, SwimConfig};
+use hyperscale_reliability::SampleWriter;
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
-use hyperscale_runtime::load_socket::{LoadOptions, run_load};
+use hyperscale_runtime::load_socket::{LoadOptions, run_load_counting};
 use hyperscale_runtime::tcp::BoundListener;
 use hyperscale_runtime::udp::DatagramPorts;
 use hyperscale_runtime::{
@@ -101,18 +102,26 @@ pub enum Told {
     Refused(String),
 }
 
-/// Starts the worker's core on this shard. A worker of an embedded fleet need not listen, and has no ports for
-/// datagrams.
+/// What the core's shard takes with it.
+pub struct WorkerEnds {
+    /// A worker of an embedded fleet need not listen, and has no ports for datagrams.
+    pub listener: Option<BoundListener>,
+    pub datagrams: DatagramPorts,
+    /// What stands between its links and its core.
+    pub guard: Guard,
+    pub mail: CoreMail,
+}
+
+/// Starts the worker's core on this shard.
 #[must_use]
 pub fn start_core(
     shard: &Shard,
     worker: &Worker,
-    listener: Option<BoundListener>,
-    datagrams: DatagramPorts,
+    ends: WorkerEnds,
     seed: u64,
-    mail: CoreMail,
     told: impl Fn(Told) + 'static,
 ) -> NodeHandle<WorkerCore> {
+    let WorkerEnds { listener, datagrams, guard, mail } = ends;
     let mut node = NodeConfig::of(&worker.identity, &worker.fleet, &[Role::Manager, Role::Worker]);
     node.limits = worker.limits.clone();
     let config = WorkerConfig {
@@ -139,15 +148,8 @@ pub fn start_core(
         Command::Refused(error) => told(Told::Refused(error)),
     };
     let listeners = listener.into_iter().collect();
-    let handle = NodeDriver::start_on(
-        shard,
-        node,
-        listeners,
-        datagrams,
-        Guard::new(Role::Worker),
-        WorkerCore::new(config),
-        commands,
-    );
+    let handle =
+        NodeDriver::start_on(shard, node, listeners, datagrams, guard, WorkerCore::new(config), commands);
     handle.feed(reports.open(shard));
     let local = handle.local();
     let joining = keep_resolving(shard.clone(), worker.join.clone(), move |addrs| {
@@ -181,10 +183,14 @@ async fn resolve(shard: Shard, sender: LocalSender<Local>, key: ShareKey, hosts:
     }
 }
 
-/// Runs one shard's load until its orders end or the node stops.
-pub async fn run_shard(shard: &Shard, mail: ShardMail, options: LoadOptions) {
+/// Runs one shard's load until its orders end or the node stops. `lateness`: where the node's overload detector hears
+/// how far this generator is behind its schedule.
+pub async fn run_shard(shard: &Shard, mail: ShardMail, lateness: Option<SampleWriter>, options: LoadOptions) {
     let mut inbox = mail.orders.open(shard);
     let mut engine = EngineShard::new(ShardId(shard.id()));
+    if let Some(samples) = lateness {
+        engine = engine.with_lateness(samples);
+    }
     let overflow: Rc<RefCell<VecDeque<Local>>> = Rc::default();
     let reports = mail.reports;
     let stopping = shard.clone();
@@ -194,7 +200,7 @@ pub async fn run_shard(shard: &Shard, mail: ShardMail, options: LoadOptions) {
         let shard = shard.clone();
         move |report: Report| pass_on(&shard, &reports, &overflow, Local::Report(report))
     };
-    if let Err(error) = run_load(&mut engine, orders, report, options).await {
+    if let Err(error) = run_load_counting(&mut engine, orders, report, options, shard.counters()).await {
         let message = format!("the load loop could not start: {error}");
         shard.stop().request(StopReason::ServiceEnded {
             shard: shard.id(),

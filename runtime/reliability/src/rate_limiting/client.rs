@@ -40,14 +40,18 @@ impl ClientKey {
     }
 }
 
-/// As few words as tell keys apart, for this is half of a look-up. Two that no seed keeps apart are an IPv4 address and
-/// the one IPv6 net of the same number: a pair, never a crowd.
+/// As few words as tell keys apart. Two that no seed keeps apart are an IPv4 address and the one IPv6 net of the same
+/// number: a pair, never a crowd.
 impl std::hash::Hash for ClientKey {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half, then the upper")]
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         match self.0 {
             Key::V4(addr) => state.write_u64(addr.into()),
             Key::V6(net) => state.write_u64(net),
-            Key::Loopback { node, .. } => state.write_u128(node),
+            Key::Loopback { node, .. } => {
+                state.write_u64(node as u64);
+                state.write_u64((node >> 64) as u64);
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The clients that a node knows the rates of: bounded, whoever they claim to be.
 
-use std::hash::{BuildHasher, DefaultHasher, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyperscale_core::Instant;
 
 use super::client::{ClientBuckets, ClientKey, Rates};
+use super::key_hash::KeyHash;
 
 /// A full table is looked through for clients that count as none at most so often: a flood of newcomers costs one walk
 /// a second.
@@ -14,28 +14,8 @@ const WALK_FULL: Duration = Duration::from_secs(1);
 /// Any table, so often.
 const WALK: Duration = Duration::from_secs(60);
 
-/// SipHash with a seed that no peer knows: keys cannot be chosen to meet in one place.
-#[derive(Debug, Clone)]
-struct Seeded(DefaultHasher);
-
-impl Seeded {
-    fn new(seed: u64) -> Self {
-        let mut start = DefaultHasher::new();
-        start.write_u64(seed);
-        Self(start)
-    }
-}
-
-impl BuildHasher for Seeded {
-    type Hasher = DefaultHasher;
-
-    fn build_hasher(&self) -> DefaultHasher {
-        self.0.clone()
-    }
-}
-
 #[expect(clippy::disallowed_types, reason = "hashed with a seed; no order of it is ever seen")]
-type Map = std::collections::HashMap<ClientKey, Arc<ClientBuckets>, Seeded>;
+type Map = std::collections::HashMap<ClientKey, Arc<ClientBuckets>, KeyHash>;
 
 #[derive(Debug)]
 pub(super) struct ClientTable {
@@ -50,7 +30,7 @@ pub(super) struct ClientTable {
 impl ClientTable {
     pub(super) fn new(clients_max: usize, seed: u64) -> Self {
         Self {
-            clients: Map::with_hasher(Seeded::new(seed)),
+            clients: Map::with_hasher(KeyHash::new(seed)),
             clients_max,
             newcomers: Arc::default(),
             walked_at: Instant::ZERO,

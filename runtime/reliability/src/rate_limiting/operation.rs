@@ -56,6 +56,17 @@ operations! {
 }
 
 impl Operation {
+    /// What clients ask for. The others are between nodes of the fleet, which are held by backpressure instead.
+    pub const OF_CLIENTS: [Self; 7] = [
+        Self::JobSubmit,
+        Self::JobStatus,
+        Self::Nodes,
+        Self::List,
+        Self::Reconnect,
+        Self::Cancel,
+        Self::Default,
+    ];
+
     /// The number that travels.
     #[must_use]
     pub const fn to_wire(self) -> u8 {
