@@ -6,16 +6,17 @@ use std::time::Duration;
 use hyperscale_codec::messages::{ErrorReply, JobCancelRequest};
 use hyperscale_codec::{ErrorCode, Extensions, JobId, Kind};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_fleet::{Asking, Backoff, CallError, CallKey, Calls, Due, Fate, GiveUp, Policy, retryable};
+use hyperscale_fleet::{
+    Asking, Backoff, CallError, CallKey, Calls, Due, Fate, GiveUp, Insists, Policy, retryable,
+};
 
 use crate::ask::Question;
 use crate::core::{CALLBACK, CANCEL, ClientCore, ClientEffects, Goal, Notice, QUESTION, SUBMIT, head};
 
-/// An answer to a question is due within so long, to a submission (which is passed on and made durable) somewhat later.
+/// An answer is due within so long. A cancel's comes when the job has ended; repeats in between do no harm.
 const ANSWERED: Duration = Duration::from_secs(3);
-const ACCEPTED: Duration = Duration::from_secs(5);
-/// A cancel is answered when the job has ended; repeats in between do no harm.
-const CANCELLED: Duration = Duration::from_secs(10);
+/// No wait is longer than a fifth of the user's patience, unless the gate asks for it, but it may be so long.
+const LONGEST_LEAST: Duration = Duration::from_secs(2);
 /// Gates wait 30 s for the datacenters of a cancelled job.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(35);
 /// Attempts at one gate before the next one is asked.
@@ -95,11 +96,11 @@ impl ClientCore {
             return;
         }
         let is_cancel = matches!(self.goal, Goal::Answer(Question::Cancel { .. }));
-        if !is_cancel && self.silent_since.is_some() && self.is_too_late("no gate answered", effects) {
-            return;
-        }
         if !is_cancel {
-            self.silent_since.get_or_insert(self.now);
+            let why = self.why();
+            if self.is_too_late(&why, effects) {
+                return;
+            }
         }
         if let Some(asking) = self.begin() {
             self.say_goal(link, &asking, effects);
@@ -119,15 +120,20 @@ impl ClientCore {
         let mut policy = match &self.goal {
             Goal::Answer(Question::Cancel { .. }) => {
                 let patience = self.config.patience.max(CANCEL_PATIENCE);
-                Policy { deadline: Some(patience), ..Policy::must_arrive() }.time_out(CANCELLED)
+                Policy { deadline: Some(patience), ..Policy::must_arrive() }
             }
-            Goal::Submit(_) => Policy::within(left).time_out(ACCEPTED),
-            Goal::Follow(_) | Goal::Answer(_) | Goal::Nothing | Goal::Done => {
-                Policy::within(left).time_out(ANSWERED)
+            Goal::Submit(_) | Goal::Follow(_) | Goal::Answer(_) | Goal::Nothing | Goal::Done => {
+                Policy::within(left)
             }
         };
+        policy.time_out = ANSWERED;
+        policy.retry.cap = policy.retry.cap.min(LONGEST_LEAST.max(self.config.patience / 5));
         // Where no other gate is named, this one is asked for all of the user's patience.
-        policy.retry.max_attempts = if self.config.gates.len() > 1 { ATTEMPTS_AT_ONE } else { u32::MAX };
+        if self.config.gates.len() > 1 {
+            policy.retry.max_attempts = ATTEMPTS_AT_ONE;
+        } else if policy.insists == Insists::No {
+            (policy.retry.max_attempts, policy.insists) = (u32::MAX, Insists::Patiently);
+        }
         if self.may_come_to_be_known() {
             policy.retry.retryable = retryable_while_moving;
         }
@@ -162,7 +168,7 @@ impl ClientCore {
             return;
         }
         let (Some((link, _)), Goal::Follow(_)) = (self.link, &self.goal) else { return };
-        let policy = Policy::must_arrive().time_out(CANCELLED);
+        let policy = Policy::must_arrive().time_out(ANSWERED);
         if let Some(asking) = self.asked.calls.begin(self.now, Ask::Cancel, (self.peer, link), policy) {
             self.say_cancel(link, &asking, effects);
         }
@@ -190,9 +196,7 @@ impl ClientCore {
                 Due::Say(Ask::Goal, link, asking) => self.say_goal(link, &asking, effects),
                 Due::Say(Ask::Cancel, link, asking) => self.say_cancel(link, &asking, effects),
                 Due::Over(ask, _, why) => {
-                    let last = std::mem::take(&mut self.asked.why);
-                    let message =
-                        if last.is_empty() { "the gate did not answer in time".to_owned() } else { last };
+                    let message = self.why();
                     self.on_given_up(ask, why, &message, effects);
                 }
             }
@@ -203,6 +207,12 @@ impl ClientCore {
                 self.say(effects);
             }
         }
+    }
+
+    /// What went wrong last.
+    fn why(&self) -> String {
+        let why = self.asked.why.as_str();
+        if why.is_empty() { "the gate did not answer in time" } else { why }.to_owned()
     }
 
     /// Which call a frame of this number answers.
@@ -231,13 +241,13 @@ impl ClientCore {
         if !brings_nothing {
             self.silent_since = None;
             self.asked.backoff.reset();
+            self.asked.why.clear();
         }
         if kind.is_reply()
             && kind != Kind::ErrorReply
             && let Some(ask) = self.ask_of(correlation)
         {
             self.asked.calls.answered(self.now, &ask);
-            self.asked.why.clear();
         }
         self.asked.quiet_at = matches!(self.goal, Goal::Follow(_)).then(|| self.now + QUIET);
     }
@@ -251,8 +261,12 @@ impl ClientCore {
         }
         self.not_limited(correlation);
         let error = CallError::refused(reply.code, reply.retry_after_ms);
-        match self.asked.calls.refused(self.now, &ask, error) {
-            Some(Fate::Again(_)) => reply.message.clone_into(&mut self.asked.why),
+        let fate = self.asked.calls.refused(self.now, &ask, error);
+        if fate.is_some() {
+            reply.message.clone_into(&mut self.asked.why);
+        }
+        match fate {
+            Some(Fate::Again(_)) => {}
             Some(Fate::Over(why)) => self.on_given_up(ask, why, &reply.message, effects),
             // Of an attempt that is not waited for any more.
             None => {}
@@ -275,9 +289,6 @@ impl ClientCore {
 
     /// This gate does not help; another may.
     fn ask_next_gate(&mut self, why: &str, effects: &mut ClientEffects) {
-        if self.config.gates.len() < 2 {
-            return self.fail(effects, format!("{why}; it was asked as often as one may"));
-        }
         if let Some((link, _)) = self.link {
             effects.close(link);
         }
@@ -308,8 +319,9 @@ impl ClientCore {
     }
 
     fn fail_late(&mut self, why: &str, effects: &mut ClientEffects) {
-        let seconds = self.config.patience.as_secs();
-        self.fail(effects, format!("no gate could do it for {seconds} s: {why}"));
+        // Where the next attempt would come too late, the wait for it is spared.
+        let silent = self.silent_since.map_or(self.config.patience, |since| self.now.since(since));
+        self.fail(effects, format!("no gate could do it for {:.0} s: {why}", silent.as_secs_f64()));
     }
 
     /// The gate is out of reach: another one after a moment, until it has been too long.
@@ -326,3 +338,6 @@ impl ClientCore {
         self.again_at = Some(if self.has_untried_gate() { self.now } else { self.soon() });
     }
 }
+
+#[cfg(test)]
+mod tests;
