@@ -78,9 +78,7 @@ impl Fleet {
             () if by_latency >= state => "state rose by latency",
             () => "state rose by cpu",
         });
-        self.say(at, || {
-            format!("was measured: {cpu_percent:.0?} % of its time, {drained:?}, {reading:?}")
-        });
+        self.say(at, || format!("was measured: {cpu_percent:.0?} % of its time, {drained:?}, {reading:?}"));
         self.set_state(at, state);
     }
 

@@ -94,14 +94,18 @@ fn assert_well(fleet: &mut Fleet) {
     let client = fleet.add(Role::Client, "");
     fleet.want(&client, hyperscale_client::Local::Ask(Question::Nodes { so_far: Vec::new() }));
     fleet.run_for_ms(1_000);
-    let [Notice::Nodes { nodes, missing }] = fleet.told_to(&client) else { panic!("{:?}", fleet.told_to(&client)) };
+    let [Notice::Nodes { nodes, missing }] = fleet.told_to(&client) else {
+        panic!("{:?}", fleet.told_to(&client))
+    };
     assert_eq!((nodes.len(), missing.len()), (5, 0), "{nodes:?}");
     assert!(nodes.iter().all(|node| node.overload_state == 0), "{nodes:?}");
 }
 
 /// What a node took and refused: nothing critical was shed.
 fn assert_nothing_critical_shed(fleet: &Fleet) {
-    for counts in [Role::Gate, Role::Manager, Role::Worker].into_iter().flat_map(|role| fleet.intake_counts(role)) {
+    for counts in
+        [Role::Gate, Role::Manager, Role::Worker].into_iter().flat_map(|role| fleet.intake_counts(role))
+    {
         assert_eq!(counts.shed(Priority::Critical), 0);
     }
 }
@@ -156,10 +160,20 @@ fn flood(seed: u64, seconds: u64) -> Hour {
             }
             let Some(summary) = finished(&fleet, who) else {
                 let waited = fleet.network.now.since(*since);
-                assert!(waited < Duration::from_secs(60), "job {id} of {who}: {:?}", fleet.told_to(who).last());
+                assert!(
+                    waited < Duration::from_secs(60),
+                    "job {id} of {who}: {:?}",
+                    fleet.told_to(who).last()
+                );
                 return true;
             };
-            assert_eq!((summary.status.as_str(), summary.partial), ("completed", false), "{:?} {:?}", summary.error, summary.events);
+            assert_eq!(
+                (summary.status.as_str(), summary.partial),
+                ("completed", false),
+                "{:?} {:?}",
+                summary.error,
+                summary.events
+            );
             assert_eq!(summary.totals.requests, fleet.checkers.totals.recorded(*id));
             ended += 1;
             false
@@ -167,11 +181,11 @@ fn flood(seed: u64, seconds: u64) -> Hour {
     }
     let log = fleet.crowd_log(crowd);
     let likeness = likeness(&log.retries, begin + Duration::from_secs(5), end);
+    eprintln!("{:?}", CrowdLog { retries: Vec::new(), ..log.clone() });
     eprintln!(
-        "{:?}",
-        CrowdLog { retries: Vec::new(), ..log.clone() }
+        "{} retries, alike {likeness:?}; {ended} jobs, {refused} times refused for good",
+        log.retries.len()
     );
-    eprintln!("{} retries, alike {likeness:?}; {ended} jobs, {refused} times refused for good", log.retries.len());
     for counts in fleet.intake_counts(Role::Gate) {
         eprintln!("{:?}", counts.rows().collect::<Vec<_>>());
     }

@@ -1,4 +1,4 @@
 //! Nodes under more than they can take: what is refused, what never is, and what becomes of jobs meanwhile.
 
-mod forced;
 mod flood;
+mod forced;
