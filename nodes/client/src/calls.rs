@@ -239,7 +239,11 @@ impl ClientCore {
     /// Something came from the gate.
     pub(crate) fn hear(&mut self, kind: Kind, correlation: u32) {
         // A refusal, and word that the job is elsewhere, bring nothing nearer.
-        if !matches!(kind, Kind::ErrorReply | Kind::Goodbye | Kind::RegisterCallbackResponse) {
+        let brings_nothing = matches!(
+            kind,
+            Kind::ErrorReply | Kind::Goodbye | Kind::RegisterCallbackResponse | Kind::RateLimitResponse
+        );
+        if !brings_nothing {
             self.silent_since = None;
             self.asked.backoff.reset();
             self.asked.why.clear();

@@ -513,8 +513,11 @@ impl Fleet {
             Asked::Gate(G::Refused(why))
             | Asked::Manager(M::Refused(why))
             | Asked::Worker(W::Refused(why)) => {
+                // Its process ends, and with it all its shards.
                 self.nodes[at].refused = Some(why);
-                self.leaving.push(at);
+                let node = self.nodes[at].identity.node;
+                let same = |other: &Place| self.nodes[*other].identity.node == node;
+                self.leaving.extend((0..self.nodes.len()).filter(same));
             }
             Asked::Gate(G::Members(members)) => {
                 let node = self.nodes[at].identity.node;
