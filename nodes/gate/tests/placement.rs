@@ -2,14 +2,15 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test that cannot go on shall fail where it stands"
 )]
 
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    DcFinalResult, JobDispatch, JobDispatchAck, JobFinalResult, JobState, JobSubmit, StatsFinal,
-    WorkerOutcome, WorkerState, WorkflowOutcome, WorkflowState,
+    DcFinalResult, JobDispatch, JobDispatchAck, JobFinalResult, JobProgress, JobProgressAck, JobState,
+    JobSubmit, StatsAck, StatsFinal, StatsUpdate, WorkerOutcome, WorkerState, WorkflowOutcome, WorkflowState,
 };
 use hyperscale_codec::{
     Encode, Encoder, Epoch, FrameReader, Head, JobId, Kind, Limits, NodeId, RawFrame, Role, Sequence,
@@ -330,4 +331,36 @@ fn the_summary_has_each_datacenter_and_worker_and_their_sum() {
     assert_eq!(summary.latency_ms.p50, ms(all.quantile_ppm(500_000)));
     assert_eq!(summary.latency_ms.max, Some(60.0));
     assert_eq!(summary.datacenters[1].latency_ms.max, Some(40.0));
+}
+
+#[test]
+fn a_loaded_gate_asks_in_its_receipts_for_statistics_that_are_fewer_and_later() {
+    for (state, level, delay_ms) in [(0, 0, 0), (1, 1, 100), (2, 2, 500), (3, 3, 1_000)] {
+        let mut gate = Driven::with(&[(100, 1)]);
+        let job = gate.submit("");
+        let (id, error) = (job.to_bytes(), String::new());
+        gate.tell(LinkId(100), &JobDispatchAck { job: id, attempt: 1, accepted: true, dc_token: 1, error });
+        let mut effects = Effects::default();
+        gate.core.handle(gate.now, Event::Local(Local::Overload(state)), &mut effects);
+        let mut builder = ColumnsBuilder::new(job, 1, 0, 0, 1000);
+        let source = Source { worker: NodeId(110), shard: ShardId(0), epoch: Epoch(1) };
+        builder.push(source, Sequence(1), WorkflowId(0), &cells(5));
+        gate.tell(LinkId(100), &StatsUpdate(builder.build().pop().unwrap()));
+        let [(_, receipt)] = gate.frames(Kind::StatsAck)[..] else { panic!("no receipt") };
+        let receipt = receipt.to_owned::<StatsAck>(&mut Vec::new()).unwrap();
+        assert_eq!((receipt.level, receipt.delay_ms), (level, delay_ms));
+        let progress = JobProgress {
+            job: id,
+            fence_token: 1,
+            datacenter: "dc-1".to_owned(),
+            workflows: Vec::new(),
+            states: Vec::new(),
+            units_live: 1,
+            units_planned: 1,
+        };
+        gate.tell(LinkId(100), &progress);
+        let [(_, receipt)] = gate.frames(Kind::JobProgressAck)[..] else { panic!("no receipt") };
+        let receipt = receipt.to_owned::<JobProgressAck>(&mut Vec::new()).unwrap();
+        assert_eq!((receipt.level, receipt.delay_ms), (level, delay_ms));
+    }
 }
