@@ -1,15 +1,14 @@
 //! A gate holds each of its clients to its limits, and clients do as they are told.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hyperscale_codec::messages::{
-    ErrorReply, JobStatusRequest, JobStatusResponse, NodesResponse, RateLimitResponse,
-};
-use hyperscale_codec::{Head, Kind};
+use hyperscale_codec::messages::{ErrorReply, JobStatusRequest, NodesResponse, RateLimitResponse};
+use hyperscale_codec::{Head, Kind, RawFrame};
 
-use crate::nodes::{Node, anywhere, wait_for};
+use crate::nodes::Node;
 use crate::raw_client::RawLink;
 use crate::target::get;
 use crate::{run, text};
@@ -34,6 +33,8 @@ fn limited(admin: &str) -> u64 {
 struct Answers {
     taken: u64,
     refused: u64,
+    /// As the gate told it.
+    limit: u32,
     waits_ms: Vec<u32>,
 }
 
@@ -54,7 +55,8 @@ fn ask(link: &mut RawLink, times: u32, answers: &mut Answers) {
             Some(Kind::RateLimitResponse) => {
                 let mut scratch = Vec::new();
                 let told = frame.decode::<RateLimitResponse>(&mut scratch).unwrap();
-                assert_eq!((told.operation, told.limit.to_native(), told.remaining.to_native()), (5, 100, 0));
+                assert_eq!((told.operation, told.remaining.to_native()), (5, 0));
+                answers.limit = told.limit.to_native();
                 answers.waits_ms.push(told.retry_after_ms.to_native());
                 answers.refused += 1;
             }
@@ -77,7 +79,7 @@ fn a_client_in_a_tight_loop_gets_its_burst_and_its_rate_and_not_one_request_more
     for _ in 0..30 {
         ask(&mut link, 20, &mut answers);
     }
-    assert_eq!(answers.taken + answers.refused, 600);
+    assert_eq!((answers.taken + answers.refused, answers.limit), (600, 100));
     assert!((BURST..=most(began)).contains(&answers.taken), "{} taken", answers.taken);
     // A second connection of the same client is no second bucket; one of another is.
     let mut again = RawLink::client(&gate.listen, 2);
@@ -96,6 +98,39 @@ fn a_client_in_a_tight_loop_gets_its_burst_and_its_rate_and_not_one_request_more
     let before = answers.taken;
     ask(&mut link, 1, &mut answers);
     assert_eq!(answers.taken, before + 1);
+}
+
+#[test]
+fn a_limit_is_not_divided_by_a_gate_s_shards_nor_multiplied() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < 2 {
+        eprintln!("skipped: this host gives one core, and shards need one each");
+        return;
+    }
+    let args = ["gate", "--name", "gate-1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    // On all cores it may use: one shard each.
+    let gate = Node::start(Path::new(env!("CARGO_BIN_EXE_hyperscale")), &args, Path::new("/dev/null"));
+    let began = Instant::now();
+    let taken: u64 = std::thread::scope(|scope| {
+        // The kernel spreads them over the shards.
+        let links: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut link, mut answers) = (RawLink::client(&gate.listen, 2), Answers::default());
+                    (0..5).for_each(|_| ask(&mut link, 10, &mut answers));
+                    answers.taken
+                })
+            })
+            .collect();
+        links.into_iter().map(|link| link.join().unwrap()).sum()
+    });
+    assert!((BURST..=most(began)).contains(&taken), "{taken} taken");
+    assert_eq!(limited(&gate.admin), 800 - taken);
+    let metrics = get(&gate.admin, "/metrics");
+    let asked = metrics.lines().filter(|line| {
+        line.starts_with("hyperscale_requests_total{") && line.contains("kind=\"JobStatusRequest\"")
+    });
+    assert!(asked.count() > 1, "one shard had all sixteen connections:\n{metrics}");
 }
 
 #[test]
@@ -188,7 +223,11 @@ fn a_command_that_is_refused_again_and_again_is_exit_1_and_says_why() {
     let gate = std::thread::spawn(move || {
         let mut link = RawLink::gate(&listener);
         let mut asked = 0;
-        while let Some(head) = link.hear(|frame| Head::reply(frame.header.correlation)) {
+        let request = |frame: RawFrame<'_>| {
+            (frame.kind() == Some(Kind::JobStatusRequest)).then(|| Head::reply(frame.header.correlation))
+        };
+        // Then it says goodbye.
+        while let Some(Some(head)) = link.hear(request) {
             asked += 1;
             link.queue(
                 head,
@@ -221,5 +260,5 @@ fn a_node_file_sets_limits_and_exempts() {
     };
     assert_eq!(asked(&gate("job_status = \"unlimited\"")), 500);
     assert_eq!(asked(&gate("exempt = [\"127.0.0.0/8\"]")), 500);
-    assert!(asked(&gate("job_status = { size = 300, per_second = 0.001 }")) == 300);
+    assert_eq!(asked(&gate("job_status = { size = 300, per_second = 0.001 }")), 300);
 }

@@ -134,6 +134,10 @@ impl Node {
         Self::start(binary, &anywhere(role, name, flags), Path::new("/dev/null"))
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     pub(crate) fn terminate(&self) {
         signal("-TERM", self.process.pid());
     }

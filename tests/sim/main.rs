@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod answers;
 mod checkers;
 mod engines;
 mod every_kind;

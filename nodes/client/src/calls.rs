@@ -1,25 +1,29 @@
 //! What a client asks is asked until it is answered: again after a while, at another gate when one does not help, until
 //! the user's patience is over. A gate that is loaded is asked less and less often.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{ErrorReply, JobCancelRequest};
 use hyperscale_codec::{ErrorCode, Extensions, JobId, Kind};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_fleet::{Asking, Backoff, CallError, CallKey, Calls, Due, Fate, GiveUp, Policy, retryable};
+use hyperscale_fleet::{
+    Asking, Backoff, CallError, CallKey, Calls, Due, Fate, GiveUp, Insists, Policy, retryable,
+};
 
 use crate::ask::Question;
 use crate::core::{CALLBACK, CANCEL, ClientCore, ClientEffects, Goal, Notice, QUESTION, SUBMIT, head};
 
-/// An answer to a question is due within so long, to a submission (which is passed on and made durable) somewhat later.
+/// An answer is due within so long. A cancel's comes when the job has ended; repeats in between do no harm.
 const ANSWERED: Duration = Duration::from_secs(3);
-const ACCEPTED: Duration = Duration::from_secs(5);
-/// A cancel is answered when the job has ended; repeats in between do no harm.
-const CANCELLED: Duration = Duration::from_secs(10);
+/// No wait is longer than a fifth of the user's patience, unless the gate asks for it, but it may be so long.
+const LONGEST_LEAST: Duration = Duration::from_secs(2);
 /// Gates wait 30 s for the datacenters of a cancelled job.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(35);
 /// Attempts at one gate before the next one is asked.
 const ATTEMPTS_AT_ONE: u32 = 3;
+/// Gates that name another one are followed so often; then it is for them to find each other.
+const REDIRECTS_MAX: u32 = 3;
 /// Who follows a job and hears nothing for so long asks whether it is still told.
 const QUIET: Duration = Duration::from_secs(15);
 /// Waits between connections.
@@ -51,6 +55,8 @@ pub(crate) struct Asked {
     backoff: Backoff,
     /// What went wrong last.
     why: String,
+    /// Times that a gate named another one, since one had an answer.
+    redirects: u32,
     /// Nothing was heard of the job that is followed by then.
     quiet_at: Option<Instant>,
 }
@@ -60,7 +66,7 @@ impl Asked {
     pub(crate) fn new(unique: u128) -> Self {
         let seed = u64::try_from(unique >> 64 ^ unique & u128::from(u64::MAX)).unwrap_or_default();
         let backoff = Backoff::new(BASE, CAP, seed);
-        Self { calls: Calls::new(seed), backoff, why: String::new(), quiet_at: None }
+        Self { calls: Calls::new(seed), backoff, why: String::new(), redirects: 0, quiet_at: None }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -95,11 +101,11 @@ impl ClientCore {
             return;
         }
         let is_cancel = matches!(self.goal, Goal::Answer(Question::Cancel { .. }));
-        if !is_cancel && self.silent_since.is_some() && self.is_too_late("no gate answered", effects) {
-            return;
-        }
         if !is_cancel {
-            self.silent_since.get_or_insert(self.now);
+            let why = self.why();
+            if self.is_too_late(&why, effects) {
+                return;
+            }
         }
         if let Some(asking) = self.begin() {
             self.say_goal(link, &asking, effects);
@@ -119,15 +125,20 @@ impl ClientCore {
         let mut policy = match &self.goal {
             Goal::Answer(Question::Cancel { .. }) => {
                 let patience = self.config.patience.max(CANCEL_PATIENCE);
-                Policy { deadline: Some(patience), ..Policy::must_arrive() }.time_out(CANCELLED)
+                Policy { deadline: Some(patience), ..Policy::must_arrive() }
             }
-            Goal::Submit(_) => Policy::within(left).time_out(ACCEPTED),
-            Goal::Follow(_) | Goal::Answer(_) | Goal::Nothing | Goal::Done => {
-                Policy::within(left).time_out(ANSWERED)
+            Goal::Submit(_) | Goal::Follow(_) | Goal::Answer(_) | Goal::Nothing | Goal::Done => {
+                Policy::within(left)
             }
         };
+        policy.time_out = ANSWERED;
+        policy.retry.cap = policy.retry.cap.min(LONGEST_LEAST.max(self.config.patience / 5));
         // Where no other gate is named, this one is asked for all of the user's patience.
-        policy.retry.max_attempts = if self.config.gates.len() > 1 { ATTEMPTS_AT_ONE } else { u32::MAX };
+        if self.config.gates.len() > 1 {
+            policy.retry.max_attempts = ATTEMPTS_AT_ONE;
+        } else if policy.insists == Insists::No {
+            (policy.retry.max_attempts, policy.insists) = (u32::MAX, Insists::Patiently);
+        }
         if self.may_come_to_be_known() {
             policy.retry.retryable = retryable_while_moving;
         }
@@ -162,7 +173,7 @@ impl ClientCore {
             return;
         }
         let (Some((link, _)), Goal::Follow(_)) = (self.link, &self.goal) else { return };
-        let policy = Policy::must_arrive().time_out(CANCELLED);
+        let policy = Policy::must_arrive().time_out(ANSWERED);
         if let Some(asking) = self.asked.calls.begin(self.now, Ask::Cancel, (self.peer, link), policy) {
             self.say_cancel(link, &asking, effects);
         }
@@ -190,9 +201,7 @@ impl ClientCore {
                 Due::Say(Ask::Goal, link, asking) => self.say_goal(link, &asking, effects),
                 Due::Say(Ask::Cancel, link, asking) => self.say_cancel(link, &asking, effects),
                 Due::Over(ask, _, why) => {
-                    let last = std::mem::take(&mut self.asked.why);
-                    let message =
-                        if last.is_empty() { "the gate did not answer in time".to_owned() } else { last };
+                    let message = self.why();
                     self.on_given_up(ask, why, &message, effects);
                 }
             }
@@ -203,6 +212,12 @@ impl ClientCore {
                 self.say(effects);
             }
         }
+    }
+
+    /// What went wrong last.
+    fn why(&self) -> String {
+        let why = self.asked.why.as_str();
+        if why.is_empty() { "the gate did not answer in time" } else { why }.to_owned()
     }
 
     /// Which call a frame of this number answers.
@@ -224,16 +239,21 @@ impl ClientCore {
     /// Something came from the gate.
     pub(crate) fn hear(&mut self, kind: Kind, correlation: u32) {
         // A refusal, and word that the job is elsewhere, bring nothing nearer.
-        if !matches!(kind, Kind::ErrorReply | Kind::Goodbye | Kind::RegisterCallbackResponse) {
+        let brings_nothing = matches!(
+            kind,
+            Kind::ErrorReply | Kind::Goodbye | Kind::RegisterCallbackResponse | Kind::RateLimitResponse
+        );
+        if !brings_nothing {
             self.silent_since = None;
             self.asked.backoff.reset();
+            self.asked.why.clear();
+            self.asked.redirects = 0;
         }
         if kind.is_reply()
             && kind != Kind::ErrorReply
             && let Some(ask) = self.ask_of(correlation)
         {
             self.asked.calls.answered(self.now, &ask);
-            self.asked.why.clear();
         }
         self.asked.quiet_at = matches!(self.goal, Goal::Follow(_)).then(|| self.now + QUIET);
     }
@@ -246,13 +266,32 @@ impl ClientCore {
             return self.on_limited_error(correlation, reply, effects);
         }
         self.not_limited(correlation);
+        if let Some(holder) = self.redirect(reply) {
+            return self.go_to(holder, effects);
+        }
         let error = CallError::refused(reply.code, reply.retry_after_ms);
-        match self.asked.calls.refused(self.now, &ask, error) {
-            Some(Fate::Again(_)) => reply.message.clone_into(&mut self.asked.why),
+        let fate = self.asked.calls.refused(self.now, &ask, error);
+        if fate.is_some() {
+            reply.message.clone_into(&mut self.asked.why);
+        }
+        match fate {
+            Some(Fate::Again(_)) => {}
             Some(Fate::Over(why)) => self.on_given_up(ask, why, &reply.message, effects),
             // Of an attempt that is not waited for any more.
             None => {}
         }
+    }
+
+    /// Who can do it, if the gate knows and is to be believed.
+    fn redirect(&mut self, reply: &ErrorReply) -> Option<SocketAddr> {
+        let elsewhere = [ErrorCode::NotOwner, ErrorCode::NotLeader].map(ErrorCode::to_wire);
+        if !elsewhere.contains(&reply.code) || self.asked.redirects >= REDIRECTS_MAX {
+            return None;
+        }
+        let holder = reply.holder_addr.parse().ok()?;
+        let is_other = self.link.is_none_or(|(_, here)| here != holder);
+        self.asked.redirects = self.asked.redirects.saturating_add(1);
+        is_other.then_some(holder)
     }
 
     fn on_given_up(&mut self, ask: Ask, why: GiveUp, message: &str, effects: &mut ClientEffects) {
@@ -271,9 +310,6 @@ impl ClientCore {
 
     /// This gate does not help; another may.
     fn ask_next_gate(&mut self, why: &str, effects: &mut ClientEffects) {
-        if self.config.gates.len() < 2 {
-            return self.fail(effects, format!("{why}; it was asked as often as one may"));
-        }
         if let Some((link, _)) = self.link {
             effects.close(link);
         }
@@ -304,8 +340,9 @@ impl ClientCore {
     }
 
     fn fail_late(&mut self, why: &str, effects: &mut ClientEffects) {
-        let seconds = self.config.patience.as_secs();
-        self.fail(effects, format!("no gate could do it for {seconds} s: {why}"));
+        // Where the next attempt would come too late, the wait for it is spared.
+        let silent = self.silent_since.map_or(self.config.patience, |since| self.now.since(since));
+        self.fail(effects, format!("no gate could do it for {:.0} s: {why}", silent.as_secs_f64()));
     }
 
     /// The gate is out of reach: another one after a moment, until it has been too long.
@@ -322,3 +359,6 @@ impl ClientCore {
         self.again_at = Some(if self.has_untried_gate() { self.now } else { self.soon() });
     }
 }
+
+#[cfg(test)]
+mod tests;

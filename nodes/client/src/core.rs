@@ -209,11 +209,14 @@ impl ClientCore {
             Kind::JobCancelResponse => {
                 let answer = frame.decode::<JobCancelResponse>(scratch)?;
                 let (success, error) = (answer.success, answer.error.as_str().to_owned());
-                self.cancel = None;
+                let mut is_awaited = self.cancel.take().is_some();
                 if matches!(self.goal, Goal::Answer(Question::Cancel { .. })) {
-                    self.goal = Goal::Done;
+                    (self.goal, is_awaited) = (Goal::Done, true);
                 }
-                self.notify(effects, Notice::Cancelled { success, error });
+                // Each time it was said is answered; the user is told once.
+                if is_awaited {
+                    self.notify(effects, Notice::Cancelled { success, error });
+                }
             }
             Kind::JobStatusResponse => {
                 let status = to_owned::<JobStatusResponse>(frame.decode::<JobStatusResponse>(scratch)?)?;

@@ -51,8 +51,6 @@ impl ClientCore {
 
     fn on_limited(&mut self, correlation: u32, retry_after_ms: u32, effects: &mut ClientEffects) {
         let Some(operation) = self.operation_of(correlation) else { return };
-        // The gate is there; these waits have an end of their own.
-        self.silent_since = None;
         let retry_after = Duration::from_millis(retry_after_ms.into());
         let outcome = CallOutcome::Limited { retry_after };
         let is_beside = self.is_cancel_beside(correlation);
@@ -61,6 +59,9 @@ impl ClientCore {
             NextCall::At(at) => {
                 let wait_ms = at.since(self.now).as_millis();
                 tracing::info!(operation = operation.as_str(), wait_ms, "over this client's rate: waiting");
+                // The gate is there, and these waits have an end of their own: they are no silence. What was before
+                // stays so, or a gate that refuses and one that knows nothing were asked by turns for ever.
+                self.silent_since = self.silent_since.map(|since| since + at.since(self.now));
                 if is_beside {
                     self.limited.cancel_at = Some(at);
                 } else {

@@ -268,14 +268,18 @@ impl<K: CallKey> Calls<K> {
                 self.set(key, State::Rests(at));
                 Some(Fate::Again(at))
             }
-            Retry::GiveUp(why) => {
+            Retry::GiveUp(mut why) => {
                 if why == GiveUp::Budget {
                     self.counts.over_budget = self.counts.over_budget.saturating_add(1);
                 }
-                if let Some(pause) = open.policy.pause_after(why, &mut self.rng) {
-                    open.executor = open.policy.executor(open.executor.deadline());
+                let deadline = open.executor.deadline();
+                let pause = open.policy.pause_after(why, &mut self.rng);
+                let again = pause.map(|pause| now + pause.max(error.retry_after()));
+                if again.is_some_and(|at| deadline.is_some_and(|deadline| deadline.is_over(at))) {
+                    why = GiveUp::Deadline;
+                } else if let Some(at) = again {
+                    open.executor = open.policy.executor(deadline);
                     open.round_begins = true;
-                    let at = now + pause.max(error.retry_after());
                     self.counts.retry(key.name(), error.reason());
                     self.set(key, State::Rests(at));
                     return Some(Fate::Again(at));

@@ -6,159 +6,18 @@
     reason = "a test that cannot go on shall fail where it stands"
 )]
 
-use std::time::Duration;
+mod driven;
 
 use hyperscale_codec::messages::{
-    DcFinalResult, JobDispatch, JobDispatchAck, JobFinalResult, JobProgress, JobProgressAck, JobState,
-    JobSubmit, StatsAck, StatsFinal, StatsUpdate, WorkerOutcome, WorkerState, WorkflowOutcome, WorkflowState,
+    DcFinalResult, JobDispatchAck, JobProgress, JobProgressAck, JobState, StatsAck, StatsFinal, StatsUpdate,
+    WorkerOutcome, WorkerState, WorkflowOutcome, WorkflowState,
 };
-use hyperscale_codec::{
-    Encode, Encoder, Epoch, FrameReader, Head, JobId, Kind, Limits, NodeId, RawFrame, Role, Sequence,
-    ShardId, WorkflowId,
-};
-use hyperscale_core::{Core, Effect, Effects, Event, Instant, LinkId, WallClock};
-use hyperscale_fleet::Identity;
-use hyperscale_gate::{Command, GateConfig, GateCore, Local};
-use hyperscale_ledger::MemoryLedger;
-use hyperscale_plan::PlanText;
-use hyperscale_report::Summary;
+use hyperscale_codec::{Epoch, JobId, Kind, NodeId, Sequence, ShardId, WorkflowId};
+use hyperscale_core::{Core, Effects, Event, LinkId};
+use hyperscale_gate::Local;
 use hyperscale_stats::{CellSet, ColumnsBuilder, Source};
 
-const CLIENT: LinkId = LinkId(1);
-const WAIT: Duration = Duration::from_secs(30);
-
-/// A gate, its ledger, its clock, and what it sent last.
-struct Driven {
-    core: GateCore,
-    ledger: MemoryLedger,
-    now: Instant,
-    sent: Vec<(LinkId, Vec<u8>)>,
-}
-
-impl Driven {
-    /// A gate with these managers, and their worker shards.
-    fn with(managers: &[(u64, u32)]) -> Self {
-        let core = GateCore::new(GateConfig {
-            identity: Identity::new(Role::Gate, NodeId(1), "gate"),
-            shard: ShardId(0),
-            addr: "127.0.0.1:1".to_owned(),
-            seed: 7,
-            wall: WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO },
-            dispatch_wait: WAIT,
-            manager_wait: Duration::from_secs(10),
-            membership: hyperscale_fleet::MembershipConfig::new("default", 1),
-        });
-        let mut gate = Self { core, ledger: MemoryLedger::default(), now: Instant(1), sent: Vec::new() };
-        managers.iter().for_each(|(number, worker_shards)| gate.manager(*number, *worker_shards));
-        gate
-    }
-
-    /// Carries out what a first event asks for: proposals are committed at once, frames kept.
-    fn settle(&mut self, mut effects: Effects<Command>) {
-        self.sent.clear();
-        loop {
-            let mut list = Vec::new();
-            effects.take(&mut list);
-            let mut next = Vec::new();
-            for effect in list {
-                match effect {
-                    Effect::Send { link, range } => self.sent.push((link, effects.frame(range).to_vec())),
-                    Effect::Command(Command::Propose(entry)) => next.push(self.ledger.commit(entry)),
-                    Effect::Datagram { .. }
-                    | Effect::Dial { .. }
-                    | Effect::Close { .. }
-                    | Effect::Refused { .. }
-                    | Effect::Command(_) => {}
-                }
-            }
-            effects.clear();
-            if next.is_empty() {
-                return;
-            }
-            for committed in next {
-                self.core.handle(self.now, Event::Local(Local::Committed(committed)), &mut effects);
-            }
-        }
-    }
-
-    fn tell<M: Encode>(&mut self, link: LinkId, message: &M) {
-        let (mut bytes, mut effects) = (Vec::new(), Effects::default());
-        Encoder::default().append(&mut bytes, Head::request(1), message).unwrap();
-        let mut reader = FrameReader::new();
-        reader.feed(&bytes);
-        let frame = reader.next(&Limits::default()).unwrap().unwrap();
-        self.core.handle(self.now, Event::Frame { link, frame }, &mut effects);
-        self.settle(effects);
-    }
-
-    fn wait(&mut self, time: Duration) {
-        self.now = self.now + time;
-        let mut effects = Effects::default();
-        self.core.handle(self.now, Event::Timer, &mut effects);
-        self.settle(effects);
-    }
-
-    /// Manager 203 is one of `dc-2`; its link and its node have its number.
-    fn manager(&mut self, number: u64, worker_shards: u32) {
-        let identity = Identity {
-            datacenter: format!("dc-{}", number / 100),
-            ..Identity::new(Role::Manager, NodeId(number.into()), format!("m-{number}"))
-        };
-        self.tell(LinkId(number), &identity.manager_registration(worker_shards));
-    }
-
-    /// As long as a job waits, while these managers say that they live.
-    fn wait_with(&mut self, managers: &[(u64, u32)]) {
-        for _ in 0..2 {
-            self.wait(WAIT / 3);
-            managers.iter().for_each(|(number, worker_shards)| self.manager(*number, *worker_shards));
-        }
-        self.wait(WAIT / 3);
-    }
-
-    fn submit(&mut self, placement: &str) -> JobId {
-        let plan = PlanText::new(format!(
-            "{placement}\n[workflows.w]\nvus = 10\nduration = \"9s\"\nsteps = [{{ get = \"http://h/\" }}]\n"
-        ));
-        let (plan, plan_sha256) = (plan.text, plan.sha256);
-        self.tell(
-            CLIENT,
-            &JobSubmit { plan, plan_sha256, idempotency: [9; 16], follow: true, histograms: false },
-        );
-        JobId::from_bytes([9; 16])
-    }
-
-    fn refuse(&mut self, link: u64, job: JobId) {
-        let (job, error) = (job.to_bytes(), "no room".to_owned());
-        self.tell(LinkId(link), &JobDispatchAck { job, attempt: 1, accepted: false, dc_token: 0, error });
-    }
-
-    fn frames(&self, kind: Kind) -> Vec<(LinkId, RawFrame<'_>)> {
-        let read = |(link, bytes): &'_ (LinkId, Vec<u8>)| {
-            (*link, RawFrame::read(bytes, &Limits::default()).unwrap().kind())
-        };
-        let of_kind = self.sent.iter().filter(|sent| read(sent).1 == Some(kind));
-        of_kind.map(|(link, bytes)| (*link, RawFrame::read(bytes, &Limits::default()).unwrap())).collect()
-    }
-
-    /// Links, datacenters, units and attempts of the dispatches just sent.
-    fn dispatched(&self) -> Vec<(u64, String, [u32; 3], u32)> {
-        let frames = self.frames(Kind::JobDispatch);
-        let row = |(link, frame): (LinkId, RawFrame<'_>)| {
-            let told = frame.to_owned::<JobDispatch>(&mut Vec::new()).unwrap();
-            let units = [told.unit_from, told.unit_count, told.units];
-            (link.0, told.datacenter, units, told.attempt)
-        };
-        frames.into_iter().map(row).collect()
-    }
-
-    /// The result just sent to the client.
-    fn result(&self) -> Option<Summary> {
-        let (_, frame) = self.frames(Kind::JobFinalResult).into_iter().find(|(link, _)| *link == CLIENT)?;
-        let told = frame.to_owned::<JobFinalResult>(&mut Vec::new()).unwrap();
-        Some(Summary::from_json(&told.summary).unwrap())
-    }
-}
+use driven::{Driven, WAIT};
 
 fn part(link: u64, datacenter: &str, units: [u32; 3], attempt: u32) -> (u64, String, [u32; 3], u32) {
     (link, datacenter.to_owned(), units, attempt)

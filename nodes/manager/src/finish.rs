@@ -67,6 +67,9 @@ impl ManagerCore {
             let detail = format!("worker {name} ended workflow {}; its last figures are missing", workflow.0);
             job.event(now, "statistics_missing", detail);
         }
+        if WorkflowState::from_wire(told.outcome) == WorkflowState::Completed {
+            self.hand_on_ended(id, workflow, (node, revision), told.duration_us.to_native(), effects);
+        }
         self.hand_on_rest(id, workflow, (node, revision), told.iterations_left.to_native(), effects);
         self.end_if_done(id, workflow, effects);
     }

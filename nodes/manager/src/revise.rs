@@ -108,13 +108,46 @@ impl ManagerCore {
             // What is left is known when what is under way has ended.
             return;
         }
-        let from_us = ack.until_us.to_native();
+        self.hand_on(id, workflow, share_id, moving, ack.until_us.to_native(), effects);
+    }
+
+    /// A share that was to move has ended, and its worker's word on when is lost: the others begin where it ended.
+    pub(crate) fn hand_on_ended(
+        &mut self,
+        id: JobId,
+        workflow: WorkflowId,
+        share_id: ShareId,
+        from_us: u64,
+        effects: &mut ManagerEffects,
+    ) {
+        let at = index(workflow);
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.cancelled) else { return };
+        let counted = job.plan.workflows.get(at).is_some_and(is_counted);
+        let moving = share_mut(job, at, share_id).and_then(|share| share.moving);
+        let moving = moving.filter(|moving| !moving.handed_on && moving.lost.is_none() && !counted);
+        if let Some(moving) = moving {
+            self.hand_on(id, workflow, share_id, moving, from_us, effects);
+        }
+    }
+
+    fn hand_on(
+        &mut self,
+        id: JobId,
+        workflow: WorkflowId,
+        share_id: ShareId,
+        moving: Moving,
+        from_us: u64,
+        effects: &mut ManagerEffects,
+    ) {
+        let (at, now) = (index(workflow), self.now);
+        let share = self.jobs.get_mut(&id).and_then(|job| share_mut(job, at, share_id));
+        let Some(share) = share else { return };
         let part =
             Part { revision: moving.revision, units: share.units, iterations: share.iterations, from_us };
         share.moving = Some(Moving { handed_on: true, ..moving });
-        let takers = self.give(id, workflow, Some(node), part, effects);
+        let takers = self.give(id, workflow, Some(share_id.0), part, effects);
         if let Some(job) = self.jobs.get_mut(&id) {
-            moved(job, node, &takers, from_us, at, now);
+            moved(job, share_id.0, &takers, from_us, at, now);
         }
     }
 

@@ -43,4 +43,21 @@ mod tests {
         assert_eq!(taken(OverloadState::Stressed), [true, true, false, false]);
         assert_eq!(taken(OverloadState::Overloaded), [true, false, false, false]);
     }
+
+    #[test]
+    fn what_matters_more_is_never_refused_before_what_matters_less_nor_in_a_better_state() {
+        let refused = |class, state| u8::from(LoadShedder.should_shed(class, state));
+        for state in OverloadState::ALL {
+            for [more, less] in [[Critical, High], [High, Normal], [Normal, Low]] {
+                assert!(refused(more, state) <= refused(less, state), "{more:?} and {less:?} in {state:?}");
+            }
+            assert_eq!(refused(Critical, state), 0);
+        }
+        for class in [Critical, High, Normal, Low] {
+            for states in OverloadState::ALL.windows(2) {
+                let [better, worse] = [0, 1].map(|n| states.get(n).copied().unwrap_or_default());
+                assert!(refused(class, better) <= refused(class, worse), "{class:?} in {better:?} and {worse:?}");
+            }
+        }
+    }
 }

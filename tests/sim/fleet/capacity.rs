@@ -31,6 +31,8 @@ pub(crate) struct Costs {
     pub(crate) event: Duration,
     /// A refusal: a header is judged, an answer is written.
     pub(crate) refusal: Duration,
+    /// It may be so much that a node is as good as gone.
+    pub(crate) ails: bool,
 }
 
 impl Costs {
@@ -38,7 +40,7 @@ impl Costs {
     pub(crate) fn of(kind: Kind, per_second: u32) -> Self {
         let each = Duration::from_secs(1) / per_second;
         let kinds = BTreeMap::from([(kind, each)]);
-        Self { kinds, frame: each / 20, event: each / 50, refusal: each / 50 }
+        Self { kinds, frame: each / 20, event: each / 50, refusal: each / 50, ails: false }
     }
 
     fn cost(&self, work: Work) -> Duration {

@@ -45,6 +45,8 @@ pub(crate) struct CrowdShape {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct CrowdLog {
     pub(crate) asked: u64,
+    /// When the first and the last question was asked.
+    pub(crate) span: (Instant, Instant),
     pub(crate) answered: u64,
     pub(crate) shed: u64,
     pub(crate) limited: u64,
@@ -205,6 +207,10 @@ impl Crowd {
         } else {
             self.set(asker, now + PATIENCE, Next::Miss);
         }
+        if self.log.asked == 0 {
+            self.log.span.0 = now;
+        }
+        self.log.span.1 = now;
         self.log.asked += 1;
         let (mut bytes, mut encoder) = (Vec::new(), Encoder::default());
         let head = Head::request(number);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hyperscale_codec::{Header, Role};
 use hyperscale_core::{LinkId, Peer};
 use hyperscale_reliability::{
-    Admission, Answer, AnswerWriter, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, SampleReader,
-    SampleWriter, sample_buffer,
+    Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, SampleReader, SampleWriter,
+    sample_buffer,
 };
 
 use super::{Fleet, Place};
@@ -70,12 +70,22 @@ impl Fleet {
 
     /// Whether a frame is taken. Who waits for one that is not has been answered.
     pub(super) fn judge(&mut self, at: Place, link: LinkId, header: &Header, from: Place) -> bool {
-        let now = self.local_now(at);
+        let (now, crowd) = (self.local_now(at), self.nodes[from].is_crowd());
         let Some(door) = &mut self.nodes[at].door else { return true };
         // Another shard of this node has judged what it passes on.
         let Some(caller) = door.callers.get_mut(&link) else { return true };
         let state = door.gauge.state();
-        let Admission::Refuse(answer) = door.intake.admit(now, header, caller) else { return true };
+        let admission = door.intake.admit(now, header, caller);
+        let (checker, marks) = (&mut self.checkers.intake, &mut self.network.marks);
+        let Admission::Refuse(answer) = admission else {
+            if !crowd {
+                checker.on_taken(from, header, marks);
+            }
+            return true;
+        };
+        if !crowd {
+            checker.on_sent_away(from, header, answer.as_ref());
+        }
         self.network.marks.hit("frame shed or limited");
         let sender = self.nodes[from].identity.role;
         self.checkers.intake.on_refused(header, sender, state, answer.as_ref(), &mut self.network.marks);

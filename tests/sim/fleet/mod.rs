@@ -8,6 +8,7 @@ pub(crate) mod crowd;
 mod door;
 mod driver;
 mod life;
+mod losing;
 mod monitor;
 pub(crate) mod network;
 mod newer;
@@ -62,6 +63,7 @@ pub(crate) struct Fleet {
     pub(crate) windows_lost_of: Option<usize>,
     /// Whether finals are lost between managers and gates; everything else arrives.
     pub(crate) finals_lost: bool,
+    losing: losing::Losing,
     /// Everything delivered, in order: when, to whom, how many bytes.
     pub(crate) trace: Vec<(u64, Place, usize)>,
     /// Kinds delivered from each place.
@@ -94,6 +96,15 @@ impl Fleet {
 
     /// The same on such a network, with drivers that end links which are silent for so long.
     pub(crate) fn start_in(shape: Shape, weather: Option<weather::Weather>, idle: Option<Duration>) -> Self {
+        Self::start_with(shape, weather, idle, losing::Losing::default())
+    }
+
+    fn start_with(
+        shape: Shape,
+        weather: Option<weather::Weather>,
+        idle: Option<Duration>,
+        losing: losing::Losing,
+    ) -> Self {
         let mut fleet = Self {
             network: Network::new(),
             nodes: shape.nodes(),
@@ -104,6 +115,7 @@ impl Fleet {
             shared_dials: 0,
             windows_lost_of: None,
             finals_lost: false,
+            losing,
             trace: Vec::new(),
             told: Vec::new(),
             updates: Vec::new(),
@@ -163,7 +175,7 @@ impl Fleet {
         self.run_for(Duration::from_micros(us));
     }
 
-    fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         self.run_to(self.network.now + time);
     }
 
@@ -313,6 +325,9 @@ impl Fleet {
         if kind == Kind::StatsFinal && self.finals_lost && role == Role::Manager {
             return;
         }
+        if self.losing.loses(kind) {
+            return self.say(to, || format!("does not get a {kind:?}"));
+        }
         // Nobody counts what a crowd says.
         if !self.nodes[from].is_crowd() && !self.nodes[to].is_crowd() {
             self.trace.push((self.network.now.0, to, bytes.len()));
@@ -332,6 +347,9 @@ impl Fleet {
             self.updates.push((from, columns.source_worker.len()));
         }
         self.happen_at_cost(to, Event::Frame { link, frame }, Work::Frame(kind));
+        if self.losing.doubles(&header, kind) && self.network.end(link).is_some() {
+            self.happen_at_cost(to, Event::Frame { link, frame }, Work::Frame(kind));
+        }
     }
 
     /// What a place's clock shows.
@@ -495,8 +513,11 @@ impl Fleet {
             Asked::Gate(G::Refused(why))
             | Asked::Manager(M::Refused(why))
             | Asked::Worker(W::Refused(why)) => {
+                // Its process ends, and with it all its shards.
                 self.nodes[at].refused = Some(why);
-                self.leaving.push(at);
+                let node = self.nodes[at].identity.node;
+                let same = |other: &Place| self.nodes[*other].identity.node == node;
+                self.leaving.extend((0..self.nodes.len()).filter(same));
             }
             Asked::Gate(G::Members(members)) => {
                 let node = self.nodes[at].identity.node;

@@ -165,7 +165,7 @@ impl Fleet {
 
     /// Why a node was not taken on.
     pub(crate) fn refused(&self, name: &str) -> Option<&str> {
-        self.nodes[self.place(name)].refused.as_deref()
+        self.places(name).into_iter().find_map(|at| self.nodes[at].refused.as_deref())
     }
 
     /// Shares of a worker that have not ended.

@@ -176,6 +176,7 @@ impl Fleet {
             let ails = gone
                 || life.paused_until > now
                 || life.cost > Duration::ZERO
+                || life.costs.ails
                 || all.iter().any(|other| self.network.is_blocked(host, self.nodes[*other].host));
             let life = &mut self.nodes[at].life;
             life.well_since = if ails { None } else { life.well_since.or(Some(now)) };

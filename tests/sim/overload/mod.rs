@@ -2,3 +2,5 @@
 
 mod flood;
 mod forced;
+mod limits;
+mod stats;

@@ -6,11 +6,12 @@ use std::slice;
 use std::time::Duration;
 
 use hyperscale_codec::Role;
+use hyperscale_reliability::OverloadState;
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::scenario::names;
-use crate::fleet::{Fleet, Shape};
+use crate::fleet::{Costs, Fleet, Shape};
 
 /// One fault.
 #[derive(Debug, Clone)]
@@ -72,6 +73,16 @@ pub(crate) enum What {
     Drain {
         who: String,
     },
+    /// Is as loaded as this, whatever it has to do.
+    Load {
+        who: String,
+        state: OverloadState,
+    },
+    /// Can take no more than so many frames a second.
+    Weak {
+        who: String,
+        per_second: u32,
+    },
 }
 
 impl What {
@@ -120,6 +131,26 @@ pub(super) fn draw(shape: &Shape, healed_ms: u64, rng: &mut StdRng) -> Vec<Fault
         }
     }
     faults.sort_by_key(|fault: &Fault| fault.at_ms);
+    faults
+}
+
+/// Gates and managers that are loaded: a list of its own, so that the others stay what they were.
+pub(super) fn draw_loads(shape: &Shape, healed_ms: u64, rng: &mut StdRng) -> Vec<Fault> {
+    let nodes = [Role::Gate, Role::Manager].map(|role| names(shape, role)).concat();
+    let mut faults = Vec::new();
+    for kind in 0..2 {
+        let on = rng.random_bool(0.6);
+        for _ in 0..rng.random_range(1..=3) {
+            let (at_ms, who) = (rng.random_range(200..healed_ms), one(&nodes, rng).clone());
+            let lasts_ms = rng.random_range(300..6_000).min(healed_ms - at_ms);
+            let state = OverloadState::ALL[rng.random_range(1..4)];
+            let per_second = rng.random_range(20..300);
+            if on {
+                let what = if kind == 0 { What::Load { who, state } } else { What::Weak { who, per_second } };
+                faults.push(Fault { at_ms, lasts_ms, what });
+            }
+        }
+    }
     faults
 }
 
@@ -220,6 +251,16 @@ impl Fault {
                 fleet.drain(who);
             }
             What::Drain { .. } => {}
+            What::Load { who, state } => {
+                fleet.mark("loaded");
+                fleet.load(who, *state);
+            }
+            What::Weak { who, per_second } => {
+                fleet.mark("weak");
+                let frame = Duration::from_secs(1) / *per_second;
+                let (event, refusal) = (frame / 20, frame / 20);
+                fleet.cost(who, &Costs { frame, event, refusal, ails: true, ..Costs::default() });
+            }
         }
     }
 
@@ -239,6 +280,8 @@ impl Fault {
             What::OneWay { from, to } => fleet.unblock(from, to),
             What::Stall { from, to } => fleet.unblock(slice::from_ref(from), slice::from_ref(to)),
             What::Slow { from, to, .. } => fleet.slow_down(slice::from_ref(from), slice::from_ref(to), None),
+            What::Load { who, .. } => fleet.load(who, None),
+            What::Weak { who, .. } => fleet.cost(who, &Costs::default()),
             What::Pause { .. } | What::ClockLeap { .. } | What::Reset { .. } => {}
         }
     }

@@ -48,6 +48,9 @@ enum Act<'a> {
 pub(crate) fn run(scenario: &Scenario, verbose: bool) -> Outcome {
     let mut fleet = Fleet::start_in(scenario.shape.clone(), Some(weather(scenario)), Some(IDLE));
     fleet.verbose = verbose;
+    if scenario.measured {
+        fleet.measure();
+    }
     let zero = fleet.network.now;
     let at = |ms: u64| zero + Duration::from_millis(ms);
     // Ends come before what begins at the same time.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hyperscale_codec::Role;
+use hyperscale_reliability::{Operation, RateLimit};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -48,6 +49,8 @@ pub(crate) struct Scenario {
     pub(crate) mishaps: Mishaps,
     pub(crate) tasks: Vec<Task>,
     pub(crate) faults: Vec<Fault>,
+    /// Whether the load of nodes is measured, and obeyed.
+    pub(crate) measured: bool,
     /// From then on nothing goes wrong.
     pub(crate) healed_ms: u64,
 }
@@ -61,7 +64,7 @@ impl Scenario {
         let sites = rng.random_range(1..=2);
         let datacenters =
             (0..sites).map(|site| (SITES[site], rng.random_range(1..=2), rng.random_range(1..=4))).collect();
-        let shape = Shape {
+        let mut shape = Shape {
             gates,
             gate_shards: rng.random_range(1..=2),
             datacenters,
@@ -88,8 +91,20 @@ impl Scenario {
         if !quiet {
             faults = faults::draw(&shape, healed_ms, &mut stream(seed, "faults"));
         }
+        let mut load = stream(seed, "load");
+        let (measured, tight) = (load.random_bool(0.5), load.random_bool(0.5));
+        let loads = faults::draw_loads(&shape, healed_ms, &mut load);
+        if measured && !quiet {
+            faults.extend(loads);
+            faults.sort_by_key(|fault: &Fault| fault.at_ms);
+            if tight {
+                // What is asked again soon is too much.
+                let few = Some(RateLimit { size: 1, per_second: 1.0 });
+                Operation::ALL.into_iter().for_each(|operation| shape.limits.set(operation, few));
+            }
+        }
         let mishaps = if quiet { Mishaps::default() } else { mishaps };
-        Self { seed, shape, profile, mishaps, tasks, faults, healed_ms }
+        Self { seed, shape, profile, mishaps, tasks, faults, measured, healed_ms }
     }
 
     /// Whether nothing goes wrong at all.

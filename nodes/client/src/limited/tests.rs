@@ -182,6 +182,42 @@ fn after_three_waits_it_gives_up_and_says_why() {
 }
 
 #[test]
+fn a_gate_that_limits_and_one_that_cannot_are_not_asked_by_turns_for_ever() {
+    let mut bench = Bench::new(status());
+    bench.core.config.gates.push(([127, 0, 0, 1], 7002).into());
+    let unavailable = ErrorReply {
+        code: ErrorCode::Unavailable.to_wire(),
+        message: "not now".to_owned(),
+        retry_after_ms: 0,
+        holder: [0; 16],
+        holder_addr: String::new(),
+        seen: 0,
+    };
+    let (begin, mut turn) = (bench.now, 0);
+    loop {
+        let (sent, told) = bench.done();
+        if let [.., Notice::Failed { error }] = told.as_slice() {
+            assert!(error.contains("for 10 s"), "{error}");
+            break;
+        }
+        if sent.is_empty() {
+            if bench.core.next_deadline().is_some() {
+                let _slept = bench.wake();
+            } else {
+                bench.link_up();
+            }
+            continue;
+        }
+        turn += 1;
+        match turn % 2 {
+            1 => bench.limit(QUESTION, 500),
+            _ => bench.reply(QUESTION, &unavailable),
+        }
+        assert!(bench.now.since(begin) < Duration::from_secs(60), "asked {turn} times, and on");
+    }
+}
+
+#[test]
 fn a_wait_beyond_a_minute_is_not_begun() {
     let mut bench = Bench::new(Local::Submit(Box::new(JobSubmit {
         plan: String::new(),
