@@ -218,5 +218,25 @@ fn newcomers(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, one_client, many_clients, newcomers);
+/// Nobody's bucket ever fills: all ten thousand are looked at and none may go. At most once a second.
+fn walk(c: &mut Criterion) {
+    let mut slow = RateLimitConfig::default();
+    slow.set(Operation::JobStatus, Some(RateLimit { size: 1_000, per_second: 1e-6 }));
+    let mut limiter = ServerRateLimiter::new(slow, LoadGauge::default(), 1);
+    let mut now = Instant(1_000_000_000);
+    for client in 0..CLIENTS {
+        let _taken =
+            limiter.check_rate_limit(ClientKey::new(addr(client), NodeId(1)), Operation::JobStatus, now);
+    }
+    let stranger = ClientKey::new(addr(CLIENTS + 1), NodeId(1));
+    c.bench_function("a walk through a full table", |b| {
+        b.iter(|| {
+            now = now + Duration::from_secs(1);
+            limiter.check_rate_limit(stranger, Operation::JobStatus, now)
+        });
+    });
+    assert_eq!(limiter.clients(), CLIENTS as usize);
+}
+
+criterion_group!(benches, one_client, many_clients, newcomers, walk);
 criterion_main!(benches);

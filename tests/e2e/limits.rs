@@ -1,6 +1,7 @@
 //! A gate holds each of its clients to its limits, and clients do as they are told.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -97,6 +98,39 @@ fn a_client_in_a_tight_loop_gets_its_burst_and_its_rate_and_not_one_request_more
     let before = answers.taken;
     ask(&mut link, 1, &mut answers);
     assert_eq!(answers.taken, before + 1);
+}
+
+#[test]
+fn a_limit_is_not_divided_by_a_gate_s_shards_nor_multiplied() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < 2 {
+        eprintln!("skipped: this host gives one core, and shards need one each");
+        return;
+    }
+    let args = ["gate", "--name", "gate-1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    // On all cores it may use: one shard each.
+    let gate = Node::start(Path::new(env!("CARGO_BIN_EXE_hyperscale")), &args, Path::new("/dev/null"));
+    let began = Instant::now();
+    let taken: u64 = std::thread::scope(|scope| {
+        // The kernel spreads them over the shards.
+        let links: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut link, mut answers) = (RawLink::client(&gate.listen, 2), Answers::default());
+                    (0..5).for_each(|_| ask(&mut link, 10, &mut answers));
+                    answers.taken
+                })
+            })
+            .collect();
+        links.into_iter().map(|link| link.join().unwrap()).sum()
+    });
+    assert!((BURST..=most(began)).contains(&taken), "{taken} taken");
+    assert_eq!(limited(&gate.admin), 800 - taken);
+    let metrics = get(&gate.admin, "/metrics");
+    let asked = metrics.lines().filter(|line| {
+        line.starts_with("hyperscale_requests_total{") && line.contains("kind=\"JobStatusRequest\"")
+    });
+    assert!(asked.count() > 1, "one shard had all sixteen connections:\n{metrics}");
 }
 
 #[test]

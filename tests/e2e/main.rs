@@ -20,6 +20,7 @@ mod fleet;
 mod flood;
 mod held;
 mod limits;
+mod load;
 mod membership;
 mod nginx;
 mod node;

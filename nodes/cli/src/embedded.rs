@@ -19,7 +19,7 @@ use hyperscale_runtime::tcp::{BoundListener, bind};
 use hyperscale_runtime::udp::DatagramPorts;
 use hyperscale_runtime::{
     Guard, LinkLimits, Monitor, NodeError, Receiver, Shard, ShardOptions, Shards, StopReason, TaskKind,
-    clock, entropy, mailbox,
+    Watched, clock, entropy, mailbox,
 };
 use hyperscale_worker_driver::{CoreMail, Mailboxes, ShardMail, WorkerEnds};
 
@@ -153,7 +153,8 @@ pub(crate) fn start(setup: Setup) -> Result<(Running, mpsc::Receiver<Told>), Fai
         }
     });
     let shards = shards.map_err(Failure::could_not_run)?;
-    let monitor = watch(watched.into_iter().flatten(), &shards)?;
+    let watched = watched.into_iter().flatten().map(|node| Watched { quiet: true, ..node });
+    let monitor = watch(watched, &shards)?;
     Ok((Running { shards, monitor }, hear))
 }
 

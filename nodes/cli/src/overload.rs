@@ -48,7 +48,7 @@ impl NodeLoad {
     /// For the monitor, if it is to be measured; `name` as logs call it.
     pub(crate) fn watched(self, name: String, cpu: CpuRule, tell: TellState) -> Option<Watched> {
         let Measured { detector, samples, board } = self.measured?;
-        Some(Watched { name, detector, cpu, gauge: self.gauge, samples, board, tell })
+        Some(Watched { name, detector, cpu, gauge: self.gauge, samples, board, tell, quiet: false })
     }
 }
 

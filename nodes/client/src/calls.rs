@@ -1,6 +1,7 @@
 //! What a client asks is asked until it is answered: again after a while, at another gate when one does not help, until
 //! the user's patience is over. A gate that is loaded is asked less and less often.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{ErrorReply, JobCancelRequest};
@@ -21,6 +22,8 @@ const LONGEST_LEAST: Duration = Duration::from_secs(2);
 const CANCEL_PATIENCE: Duration = Duration::from_secs(35);
 /// Attempts at one gate before the next one is asked.
 const ATTEMPTS_AT_ONE: u32 = 3;
+/// Gates that name another one are followed so often; then it is for them to find each other.
+const REDIRECTS_MAX: u32 = 3;
 /// Who follows a job and hears nothing for so long asks whether it is still told.
 const QUIET: Duration = Duration::from_secs(15);
 /// Waits between connections.
@@ -52,6 +55,8 @@ pub(crate) struct Asked {
     backoff: Backoff,
     /// What went wrong last.
     why: String,
+    /// Times that a gate named another one, since one had an answer.
+    redirects: u32,
     /// Nothing was heard of the job that is followed by then.
     quiet_at: Option<Instant>,
 }
@@ -61,7 +66,7 @@ impl Asked {
     pub(crate) fn new(unique: u128) -> Self {
         let seed = u64::try_from(unique >> 64 ^ unique & u128::from(u64::MAX)).unwrap_or_default();
         let backoff = Backoff::new(BASE, CAP, seed);
-        Self { calls: Calls::new(seed), backoff, why: String::new(), quiet_at: None }
+        Self { calls: Calls::new(seed), backoff, why: String::new(), redirects: 0, quiet_at: None }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -242,6 +247,7 @@ impl ClientCore {
             self.silent_since = None;
             self.asked.backoff.reset();
             self.asked.why.clear();
+            self.asked.redirects = 0;
         }
         if kind.is_reply()
             && kind != Kind::ErrorReply
@@ -260,6 +266,9 @@ impl ClientCore {
             return self.on_limited_error(correlation, reply, effects);
         }
         self.not_limited(correlation);
+        if let Some(holder) = self.redirect(reply) {
+            return self.go_to(holder, effects);
+        }
         let error = CallError::refused(reply.code, reply.retry_after_ms);
         let fate = self.asked.calls.refused(self.now, &ask, error);
         if fate.is_some() {
@@ -271,6 +280,18 @@ impl ClientCore {
             // Of an attempt that is not waited for any more.
             None => {}
         }
+    }
+
+    /// Who can do it, if the gate knows and is to be believed.
+    fn redirect(&mut self, reply: &ErrorReply) -> Option<SocketAddr> {
+        let elsewhere = [ErrorCode::NotOwner, ErrorCode::NotLeader].map(ErrorCode::to_wire);
+        if !elsewhere.contains(&reply.code) || self.asked.redirects >= REDIRECTS_MAX {
+            return None;
+        }
+        let holder = reply.holder_addr.parse().ok()?;
+        let is_other = self.link.is_none_or(|(_, here)| here != holder);
+        self.asked.redirects = self.asked.redirects.saturating_add(1);
+        is_other.then_some(holder)
     }
 
     fn on_given_up(&mut self, ask: Ask, why: GiveUp, message: &str, effects: &mut ClientEffects) {

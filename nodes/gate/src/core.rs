@@ -20,6 +20,7 @@ use hyperscale_fleet::{
 use hyperscale_health::{DatacenterHealthManager, GateHealthState, NodeHealthTracker};
 use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
+use hyperscale_reliability::{BackpressureLevel, OverloadState};
 
 use crate::calls::Call;
 use crate::forward::Forwards;
@@ -436,6 +437,8 @@ impl Core for GateCore {
             Event::Local(Local::Drain) => self.on_drain(effects),
             Event::Local(Local::Overload(state)) => {
                 self.overload = state.min(3);
+                let level = BackpressureLevel::floor(OverloadState::from_wire(self.overload));
+                (self.ack.level, self.ack.delay_ms) = (level.to_wire(), level.delay_ms());
                 self.beat(effects);
             }
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),

@@ -122,7 +122,8 @@ impl GateCore {
         if job.state() == JobState::Dispatching {
             job.go(JobState::Running);
         }
-        let ack = JobProgressAck { job: id.to_bytes(), level: 0, delay_ms: 0 };
+        let StatsAck { level, delay_ms, .. } = self.ack;
+        let ack = JobProgressAck { job: id.to_bytes(), level, delay_ms };
         effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);
     }
 

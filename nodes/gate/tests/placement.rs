@@ -2,162 +2,22 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test that cannot go on shall fail where it stands"
 )]
 
-use std::time::Duration;
+mod driven;
 
 use hyperscale_codec::messages::{
-    DcFinalResult, JobDispatch, JobDispatchAck, JobFinalResult, JobState, JobSubmit, StatsFinal,
+    DcFinalResult, JobDispatchAck, JobProgress, JobProgressAck, JobState, StatsAck, StatsFinal, StatsUpdate,
     WorkerOutcome, WorkerState, WorkflowOutcome, WorkflowState,
 };
-use hyperscale_codec::{
-    Encode, Encoder, Epoch, FrameReader, Head, JobId, Kind, Limits, NodeId, RawFrame, Role, Sequence,
-    ShardId, WorkflowId,
-};
-use hyperscale_core::{Core, Effect, Effects, Event, Instant, LinkId, WallClock};
-use hyperscale_fleet::Identity;
-use hyperscale_gate::{Command, GateConfig, GateCore, Local};
-use hyperscale_ledger::MemoryLedger;
-use hyperscale_plan::PlanText;
-use hyperscale_report::Summary;
+use hyperscale_codec::{Epoch, JobId, Kind, NodeId, Sequence, ShardId, WorkflowId};
+use hyperscale_core::{Core, Effects, Event, LinkId};
+use hyperscale_gate::Local;
 use hyperscale_stats::{CellSet, ColumnsBuilder, Source};
 
-const CLIENT: LinkId = LinkId(1);
-const WAIT: Duration = Duration::from_secs(30);
-
-/// A gate, its ledger, its clock, and what it sent last.
-struct Driven {
-    core: GateCore,
-    ledger: MemoryLedger,
-    now: Instant,
-    sent: Vec<(LinkId, Vec<u8>)>,
-}
-
-impl Driven {
-    /// A gate with these managers, and their worker shards.
-    fn with(managers: &[(u64, u32)]) -> Self {
-        let core = GateCore::new(GateConfig {
-            identity: Identity::new(Role::Gate, NodeId(1), "gate"),
-            shard: ShardId(0),
-            addr: "127.0.0.1:1".to_owned(),
-            seed: 7,
-            wall: WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO },
-            dispatch_wait: WAIT,
-            manager_wait: Duration::from_secs(10),
-            membership: hyperscale_fleet::MembershipConfig::new("default", 1),
-        });
-        let mut gate = Self { core, ledger: MemoryLedger::default(), now: Instant(1), sent: Vec::new() };
-        managers.iter().for_each(|(number, worker_shards)| gate.manager(*number, *worker_shards));
-        gate
-    }
-
-    /// Carries out what a first event asks for: proposals are committed at once, frames kept.
-    fn settle(&mut self, mut effects: Effects<Command>) {
-        self.sent.clear();
-        loop {
-            let mut list = Vec::new();
-            effects.take(&mut list);
-            let mut next = Vec::new();
-            for effect in list {
-                match effect {
-                    Effect::Send { link, range } => self.sent.push((link, effects.frame(range).to_vec())),
-                    Effect::Command(Command::Propose(entry)) => next.push(self.ledger.commit(entry)),
-                    Effect::Datagram { .. }
-                    | Effect::Dial { .. }
-                    | Effect::Close { .. }
-                    | Effect::Refused { .. }
-                    | Effect::Command(_) => {}
-                }
-            }
-            effects.clear();
-            if next.is_empty() {
-                return;
-            }
-            for committed in next {
-                self.core.handle(self.now, Event::Local(Local::Committed(committed)), &mut effects);
-            }
-        }
-    }
-
-    fn tell<M: Encode>(&mut self, link: LinkId, message: &M) {
-        let (mut bytes, mut effects) = (Vec::new(), Effects::default());
-        Encoder::default().append(&mut bytes, Head::request(1), message).unwrap();
-        let mut reader = FrameReader::new();
-        reader.feed(&bytes);
-        let frame = reader.next(&Limits::default()).unwrap().unwrap();
-        self.core.handle(self.now, Event::Frame { link, frame }, &mut effects);
-        self.settle(effects);
-    }
-
-    fn wait(&mut self, time: Duration) {
-        self.now = self.now + time;
-        let mut effects = Effects::default();
-        self.core.handle(self.now, Event::Timer, &mut effects);
-        self.settle(effects);
-    }
-
-    /// Manager 203 is one of `dc-2`; its link and its node have its number.
-    fn manager(&mut self, number: u64, worker_shards: u32) {
-        let identity = Identity {
-            datacenter: format!("dc-{}", number / 100),
-            ..Identity::new(Role::Manager, NodeId(number.into()), format!("m-{number}"))
-        };
-        self.tell(LinkId(number), &identity.manager_registration(worker_shards));
-    }
-
-    /// As long as a job waits, while these managers say that they live.
-    fn wait_with(&mut self, managers: &[(u64, u32)]) {
-        for _ in 0..2 {
-            self.wait(WAIT / 3);
-            managers.iter().for_each(|(number, worker_shards)| self.manager(*number, *worker_shards));
-        }
-        self.wait(WAIT / 3);
-    }
-
-    fn submit(&mut self, placement: &str) -> JobId {
-        let plan = PlanText::new(format!(
-            "{placement}\n[workflows.w]\nvus = 10\nduration = \"9s\"\nsteps = [{{ get = \"http://h/\" }}]\n"
-        ));
-        let (plan, plan_sha256) = (plan.text, plan.sha256);
-        self.tell(
-            CLIENT,
-            &JobSubmit { plan, plan_sha256, idempotency: [9; 16], follow: true, histograms: false },
-        );
-        JobId::from_bytes([9; 16])
-    }
-
-    fn refuse(&mut self, link: u64, job: JobId) {
-        let (job, error) = (job.to_bytes(), "no room".to_owned());
-        self.tell(LinkId(link), &JobDispatchAck { job, attempt: 1, accepted: false, dc_token: 0, error });
-    }
-
-    fn frames(&self, kind: Kind) -> Vec<(LinkId, RawFrame<'_>)> {
-        let read = |(link, bytes): &'_ (LinkId, Vec<u8>)| {
-            (*link, RawFrame::read(bytes, &Limits::default()).unwrap().kind())
-        };
-        let of_kind = self.sent.iter().filter(|sent| read(sent).1 == Some(kind));
-        of_kind.map(|(link, bytes)| (*link, RawFrame::read(bytes, &Limits::default()).unwrap())).collect()
-    }
-
-    /// Links, datacenters, units and attempts of the dispatches just sent.
-    fn dispatched(&self) -> Vec<(u64, String, [u32; 3], u32)> {
-        let frames = self.frames(Kind::JobDispatch);
-        let row = |(link, frame): (LinkId, RawFrame<'_>)| {
-            let told = frame.to_owned::<JobDispatch>(&mut Vec::new()).unwrap();
-            let units = [told.unit_from, told.unit_count, told.units];
-            (link.0, told.datacenter, units, told.attempt)
-        };
-        frames.into_iter().map(row).collect()
-    }
-
-    /// The result just sent to the client.
-    fn result(&self) -> Option<Summary> {
-        let (_, frame) = self.frames(Kind::JobFinalResult).into_iter().find(|(link, _)| *link == CLIENT)?;
-        let told = frame.to_owned::<JobFinalResult>(&mut Vec::new()).unwrap();
-        Some(Summary::from_json(&told.summary).unwrap())
-    }
-}
+use driven::{Driven, WAIT};
 
 fn part(link: u64, datacenter: &str, units: [u32; 3], attempt: u32) -> (u64, String, [u32; 3], u32) {
     (link, datacenter.to_owned(), units, attempt)
@@ -330,4 +190,36 @@ fn the_summary_has_each_datacenter_and_worker_and_their_sum() {
     assert_eq!(summary.latency_ms.p50, ms(all.quantile_ppm(500_000)));
     assert_eq!(summary.latency_ms.max, Some(60.0));
     assert_eq!(summary.datacenters[1].latency_ms.max, Some(40.0));
+}
+
+#[test]
+fn a_loaded_gate_asks_in_its_receipts_for_statistics_that_are_fewer_and_later() {
+    for (state, level, delay_ms) in [(0, 0, 0), (1, 1, 100), (2, 2, 500), (3, 3, 1_000)] {
+        let mut gate = Driven::with(&[(100, 1)]);
+        let job = gate.submit("");
+        let (id, error) = (job.to_bytes(), String::new());
+        gate.tell(LinkId(100), &JobDispatchAck { job: id, attempt: 1, accepted: true, dc_token: 1, error });
+        let mut effects = Effects::default();
+        gate.core.handle(gate.now, Event::Local(Local::Overload(state)), &mut effects);
+        let mut builder = ColumnsBuilder::new(job, 1, 0, 0, 1000);
+        let source = Source { worker: NodeId(110), shard: ShardId(0), epoch: Epoch(1) };
+        builder.push(source, Sequence(1), WorkflowId(0), &cells(5));
+        gate.tell(LinkId(100), &StatsUpdate(builder.build().pop().unwrap()));
+        let [(_, receipt)] = gate.frames(Kind::StatsAck)[..] else { panic!("no receipt") };
+        let receipt = receipt.to_owned::<StatsAck>(&mut Vec::new()).unwrap();
+        assert_eq!((receipt.level, receipt.delay_ms), (level, delay_ms));
+        let progress = JobProgress {
+            job: id,
+            fence_token: 1,
+            datacenter: "dc-1".to_owned(),
+            workflows: Vec::new(),
+            states: Vec::new(),
+            units_live: 1,
+            units_planned: 1,
+        };
+        gate.tell(LinkId(100), &progress);
+        let [(_, receipt)] = gate.frames(Kind::JobProgressAck)[..] else { panic!("no receipt") };
+        let receipt = receipt.to_owned::<JobProgressAck>(&mut Vec::new()).unwrap();
+        assert_eq!((receipt.level, receipt.delay_ms), (level, delay_ms));
+    }
 }

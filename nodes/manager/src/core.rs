@@ -19,6 +19,7 @@ use hyperscale_fleet::{
 };
 use hyperscale_health::{NodeHealthTracker, WorkerHealthManager, WorkerHealthState};
 use hyperscale_ledger::{Committed, ManagerEntry};
+use hyperscale_reliability::{BackpressureLevel, OverloadState};
 
 use crate::calls::Call;
 use crate::health::Dispatches;
@@ -399,6 +400,8 @@ impl Core for ManagerCore {
             Event::Local(Local::Drain) => self.on_drain(effects),
             Event::Local(Local::Overload(state)) => {
                 self.overload = state.min(3);
+                let level = BackpressureLevel::floor(OverloadState::from_wire(self.overload));
+                (self.ack.level, self.ack.delay_ms) = (level.to_wire(), level.delay_ms());
                 self.beat(effects);
             }
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),

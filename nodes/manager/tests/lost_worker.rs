@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    DcFinalResult, JobDispatch, StatsFinal, StatsSnapshot, StatsUpdate, WorkerState, WorkflowDispatchAck,
-    WorkflowFinalResult, WorkflowState,
+    DcFinalResult, JobDispatch, StatsAck, StatsFinal, StatsSnapshot, StatsUpdate, WorkerState,
+    WorkflowDispatchAck, WorkflowFinalResult, WorkflowState,
 };
 use hyperscale_codec::{
     Encode, Encoder, Epoch, Features, FrameReader, Head, Hello, JobId, Kind, Limits, NodeId, ProtocolVersion,
@@ -37,6 +37,8 @@ struct Driven {
     now: Instant,
     /// Frames to the gate.
     up: Vec<Vec<u8>>,
+    /// Frames to the worker.
+    down: Vec<Vec<u8>>,
     closed: Vec<LinkId>,
 }
 
@@ -50,6 +52,7 @@ impl Driven {
         for effect in list {
             match effect {
                 Effect::Send { link: GATE, range } => self.up.push(effects.frame(range).to_vec()),
+                Effect::Send { link: WORKER, range } => self.down.push(effects.frame(range).to_vec()),
                 Effect::Command(Command::Propose(entry)) => proposed.push(entry),
                 Effect::Close { link } => self.closed.push(link),
                 Effect::Send { .. }
@@ -132,6 +135,7 @@ fn running() -> Driven {
         ledger: MemoryLedger::default(),
         now: Instant::ZERO,
         up: Vec::new(),
+        down: Vec::new(),
         closed: Vec::new(),
     };
     let gate = peer(Role::Gate, NodeId(1));
@@ -271,4 +275,18 @@ fn a_worker_that_is_silent_for_thirty_seconds_is_lost_and_evicted_though_its_lin
     assert_eq!(events, ["worker worker is silent; its share ended"]);
     let rows = manager.core.explain(NODE, manager.now);
     assert!(rows.iter().any(|row| row.name == "decision" && row.value == "evict"), "{rows:?}");
+}
+
+#[test]
+fn a_loaded_manager_asks_in_its_receipts_for_statistics_that_are_fewer_and_later() {
+    let mut manager = running();
+    let states = [(1, 1, 100), (3, 3, 1_000), (2, 2, 500), (0, 0, 0)];
+    for ((state, level, delay_ms), k) in states.into_iter().zip(0..) {
+        manager.handle(Event::Local(Local::Overload(state)));
+        manager.window(k, u64::from(k) + 1, 10);
+        let mut frames = manager.down.iter().map(|bytes| RawFrame::read(bytes, &Limits::default()).unwrap());
+        let receipt = frames.rfind(|frame| frame.kind() == Some(Kind::StatsAck)).unwrap();
+        let receipt = receipt.to_owned::<StatsAck>(&mut Vec::new()).unwrap();
+        assert_eq!((receipt.level, receipt.delay_ms), (level, delay_ms));
+    }
 }

@@ -20,6 +20,7 @@ use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
 use hyperscale_fleet::{BEAT, Calls, Dialer, Identity, Membership, MembershipConfig, PeerLink};
 
 use crate::calls::Call;
+use crate::peers::OVERLOADED;
 use crate::progress::Standing;
 use crate::share::{HostPort, Share};
 
@@ -465,6 +466,11 @@ impl Core for WorkerCore {
             Event::Local(Local::Drain) => self.on_drain(effects),
             Event::Local(Local::Overload(state)) => {
                 self.overload = state.min(3);
+                if self.overload >= OVERLOADED {
+                    let loaded = |share: &&mut Share| share.begins.is_some_and(|begins| begins <= now);
+                    let running = self.shares.values_mut().filter(loaded).filter(|share| !share.is_over());
+                    running.for_each(|share| share.saturated = true);
+                }
                 self.beat(effects);
             }
             Event::Local(Local::Resolved { key, result }) => self.on_resolved(key, result, effects),

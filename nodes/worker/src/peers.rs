@@ -14,7 +14,7 @@ use crate::calls::Call;
 use crate::core::{Command, WorkerCore, WorkerEffects};
 
 /// From here on a worker takes no new load: 3 of `overload_state`.
-const OVERLOADED: u8 = 3;
+pub(crate) const OVERLOADED: u8 = 3;
 /// A share whose manager is away for so long is stopped: its job has ended as far as anybody can tell.
 const ORPHANED: Duration = Duration::from_secs(15);
 /// An ended share whose manager does not come back for its result is forgotten after so long.

@@ -78,6 +78,8 @@ pub(crate) struct Share {
     pub(crate) last_snapshot: Option<Instant>,
     canceller: Option<(LinkId, u32)>,
     pub(crate) cancelled: bool,
+    /// This node was overloaded while it ran: what it measured is of itself too.
+    pub(crate) saturated: bool,
     /// Shards that wait for iterations while others are asked.
     pub(crate) hungry: Vec<ShardId>,
     /// The manager has its last figures, in memory at least.
@@ -142,6 +144,7 @@ impl Share {
             last_snapshot: None,
             canceller: None,
             cancelled: false,
+            saturated: false,
             hungry: Vec::new(),
             result_received: false,
             withdrawal: None,
@@ -350,7 +353,7 @@ impl Share {
                 .to_owned(),
             shards: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
             epochs: self.parts.iter().map(|part| part.epoch.0).collect(),
-            generator_ok: ended().all(|end| end.generator_ok),
+            generator_ok: !self.saturated && ended().all(|end| end.generator_ok),
             started_unix_ms: 0,
             duration_us: ended().map(|end| micros(end.duration)).max().unwrap_or(0),
             iterations_left: ended().map(|end| end.iterations_left).sum::<u64>()

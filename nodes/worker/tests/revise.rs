@@ -260,3 +260,18 @@ fn an_old_token_and_an_unknown_or_ended_share_are_refused() {
     assert_eq!(why(&mut worker), "this share has ended");
     assert_eq!(worker.ordered(), []);
 }
+
+#[test]
+fn a_worker_that_was_overloaded_says_that_its_generator_was_the_limit() {
+    for (overload, sound) in [(0, true), (2, true), (3, false)] {
+        let mut worker = Worker::new();
+        worker.handle(Event::Local(Local::Overload(overload)));
+        // It is well again before its share ends.
+        worker.handle(Event::Local(Local::Overload(0)));
+        worker.ended(0, 0);
+        worker.ended(1, 0);
+        let finals = worker.told::<WorkflowFinalResult>();
+        let told: Vec<bool> = finals.iter().map(|told| told.generator_ok).collect();
+        assert_eq!(told, [sound], "{overload}");
+    }
+}

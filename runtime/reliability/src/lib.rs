@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "an overflow fails a test"))]
 
 mod answer;
+mod backpressure;
 mod intake;
 mod load_shedding;
 mod overload;
@@ -15,6 +16,7 @@ mod retry;
 mod sample_buffer;
 
 pub use answer::{Answer, AnswerWriter, ShedAnswer};
+pub use backpressure::BackpressureLevel;
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};

@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// Longest text that is read; a list of a group's processes may be longer, and its start says enough.
 const TEXT_MAX: usize = 16 << 10;
+/// A read that gives less was the last: the kernel fills a page before it stops.
+const PAGE_HALF: usize = 2048;
 
 /// Room for one text, used for all files in turn.
 #[derive(Debug)]
@@ -25,13 +27,18 @@ impl KeptFile {
         File::open(path).ok().map(Self)
     }
 
-    /// Its text now. Files of the kernel come whole, in pages at most: a read that gives nothing more is the end.
+    /// Its text now.
     pub(super) fn read<'a>(&self, room: &'a mut Room) -> Option<&'a str> {
         let mut len = 0;
         while let Some(rest) = room.0.get_mut(len..).filter(|rest| !rest.is_empty()) {
             match self.0.read_at(rest, u64::try_from(len).ok()?) {
                 Ok(0) => break,
-                Ok(read) => len = len.saturating_add(read),
+                Ok(read) => {
+                    len = len.saturating_add(read);
+                    if read < PAGE_HALF {
+                        break;
+                    }
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => return None,
             }

@@ -50,6 +50,8 @@ pub struct Watched {
     pub board: Arc<LoadBoard>,
     /// Called on the monitor's thread; must not block.
     pub tell: TellState,
+    /// Part of a run: whoever sees its log looks at the load, and a warning would be in the way.
+    pub quiet: bool,
 }
 
 impl fmt::Debug for Watched {
@@ -143,7 +145,7 @@ impl Run {
         self.slow.ticks = self.slow.ticks.saturating_add(1) % SLOW_TICKS;
         let worked: Option<u64> = self
             .work
-            .iter()
+            .iter_mut()
             .map(ShardWork::worked_ns)
             .try_fold(0, |sum: u64, ns| Some(sum.saturating_add(ns?)));
         let cpu_percent = match worked {
@@ -204,7 +206,8 @@ impl Node {
         let (cpu, memory, pressure) = (host.cpu.as_str(), host.memory.as_str(), host.pressure.as_str());
         let cpu_percent = rounded(signals.cpu_percent.unwrap_or(0.0));
         let was = before.as_str();
-        if self.state > before {
+        // Busy is nothing that anybody has to do something about.
+        if self.state > before && self.state >= OverloadState::Stressed && !self.of.quiet {
             tracing::warn!(
                 was,
                 latency_ms,
@@ -218,7 +221,18 @@ impl Node {
                 "{name} is {state}"
             );
         } else {
-            tracing::info!(was, latency_ms, usual_ms, cpu_percent, "{name} is {state} again");
+            tracing::info!(
+                was,
+                latency_ms,
+                usual_ms,
+                cpu_percent,
+                delta,
+                absolute,
+                cpu,
+                memory,
+                pressure,
+                "{name} is {state}"
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ fn watched(cpu: CpuRule, tell: TellState) -> (Watched, SampleWriter) {
     let detector = HybridOverloadDetector::new(OverloadConfig::default()).unwrap();
     let name = "gate g1".to_owned();
     let (gauge, board) = (LoadGauge::default(), Arc::default());
-    (Watched { name, detector, cpu, gauge, samples: vec![reader], board, tell }, writer)
+    (Watched { name, detector, cpu, gauge, samples: vec![reader], board, tell, quiet: false }, writer)
 }
 
 const IDLE: HostSignals =
@@ -53,7 +53,7 @@ fn cores_that_could_not_be_told_are_told_at_the_next_tick() {
 fn a_monitor_reads_this_host_and_ends_when_it_is_dropped() {
     let (watched, _writer) = watched(CpuRule::Off, Box::new(|_| true));
     let board = Arc::clone(&watched.board);
-    let work = ShardWork::of_this_thread();
+    let mut work = ShardWork::of_this_thread(Arc::default());
     assert!(work.worked_ns().is_some());
     drop(Monitor::start(vec![watched], vec![work]).unwrap());
     assert_eq!(board.state(), OverloadState::Healthy);

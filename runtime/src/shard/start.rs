@@ -60,7 +60,7 @@ where
     let mut work = Vec::with_capacity(starting.len());
     for shard in &starting {
         match shard.made.recv().unwrap_or(Err(StartError::Vanished { shard: shard.id })) {
-            Ok(clock) => work.push(ShardWork { clock, counters: Arc::clone(&shard.counters) }),
+            Ok(clock) => work.push(ShardWork::new(clock, Arc::clone(&shard.counters))),
             Err(error) => failed = failed.or(Some(error)),
         }
     }

@@ -87,15 +87,7 @@ impl Bench {
     }
 
     fn refuse(&mut self, correlation: u32, code: ErrorCode, retry_after_ms: u32) -> Vec<Did> {
-        let reply = ErrorReply {
-            code: code.to_wire(),
-            message: format!("it is {}", code.as_str()),
-            retry_after_ms,
-            holder: [0; 16],
-            holder_addr: String::new(),
-            seen: 0,
-        };
-        self.reply(correlation, &reply)
+        self.reply(correlation, &ErrorReply { retry_after_ms, ..refusal(code) })
     }
 
     fn done(&mut self) -> Vec<Did> {
@@ -143,6 +135,17 @@ impl Bench {
         let failed = self.told.iter().find(|notice| matches!(notice, Notice::Failed { .. }))?;
         let Notice::Failed { error } = failed else { return None };
         Some(error)
+    }
+}
+
+fn refusal(code: ErrorCode) -> ErrorReply {
+    ErrorReply {
+        code: code.to_wire(),
+        message: format!("it is {}", code.as_str()),
+        retry_after_ms: 0,
+        holder: [0; 16],
+        holder_addr: String::new(),
+        seen: 0,
     }
 }
 
@@ -323,4 +326,20 @@ fn a_cancel_is_said_until_it_is_answered_and_a_refusal_that_may_pass_does_not_en
     assert!(matches!(bench.told.as_slice(), [Notice::Cancelled { success: true, .. }]), "{:?}", bench.told);
     bench.refuse(CANCEL, ErrorCode::Unavailable, 0);
     assert_eq!(bench.told.len(), 1, "a late refusal of an earlier attempt is nothing");
+}
+
+#[test]
+fn a_gate_that_names_another_is_followed_three_times() {
+    let mut bench = Bench::new(1, status());
+    let mut did = bench.link_up(1);
+    for n in 2..5 {
+        assert_eq!(sent(&did).0, Kind::JobStatusRequest);
+        let told = ErrorReply { holder_addr: gate(n).to_string(), ..refusal(ErrorCode::NotOwner) };
+        assert_eq!(bench.reply(QUESTION, &told), [Did::Closed, Did::Dialled(gate(n))]);
+        did = bench.link_up(n);
+    }
+    let told = ErrorReply { holder_addr: gate(9).to_string(), ..refusal(ErrorCode::NotOwner) };
+    assert_eq!(bench.reply(QUESTION, &told), []);
+    assert_eq!(sent(&bench.next()).0, Kind::JobStatusRequest, "asked again where it is");
+    assert_eq!(bench.failure(), None);
 }

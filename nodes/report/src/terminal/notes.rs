@@ -120,10 +120,14 @@ fn saturated(summary: &Summary) -> Option<String> {
         .map(|worker| worker.name.as_str())
         .collect();
     let who = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+    // Whatever a worker was too full of, it said so itself.
+    let how = if summary.late_over_1ms_share < 0.01 {
+        "its CPU or memory was full".to_owned()
+    } else {
+        format!("{} of the requests left over 1 ms late", percent(summary.late_over_1ms_share))
+    };
     Some(format!(
-        "the generator was the limit{who}: {} of the requests left over 1 ms late, which latency includes; use more \
-         cores or workers",
-        percent(summary.late_over_1ms_share)
+        "the generator was the limit{who}: {how}, which latency includes; use more cores or workers"
     ))
 }
 

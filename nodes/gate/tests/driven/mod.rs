@@ -1,0 +1,161 @@
+//! A gate that a test drives frame by frame: with its ledger, and whoever the test speaks for.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::time::Duration;
+
+use hyperscale_codec::messages::{JobDispatch, JobDispatchAck, JobFinalResult, JobSubmit};
+use hyperscale_codec::{
+    Encode, Encoder, Extensions, FrameReader, Head, JobId, Kind, Limits, NodeId, RawFrame, Role, ShardId,
+};
+use hyperscale_core::{Core, Effect, Effects, Event, Instant, LinkId, WallClock};
+use hyperscale_fleet::Identity;
+use hyperscale_gate::{Command, GateConfig, GateCore, Local};
+use hyperscale_ledger::MemoryLedger;
+use hyperscale_plan::PlanText;
+use hyperscale_report::Summary;
+
+pub(crate) const CLIENT: LinkId = LinkId(1);
+pub(crate) const WAIT: Duration = Duration::from_secs(30);
+
+/// A gate, its ledger, its clock, and what it sent last.
+pub(crate) struct Driven {
+    pub(crate) core: GateCore,
+    ledger: MemoryLedger,
+    pub(crate) now: Instant,
+    pub(crate) sent: Vec<(LinkId, Vec<u8>)>,
+}
+
+impl Driven {
+    /// A gate with these managers, and their worker shards.
+    pub(crate) fn with(managers: &[(u64, u32)]) -> Self {
+        let core = GateCore::new(GateConfig {
+            identity: Identity::new(Role::Gate, NodeId(1), "gate"),
+            shard: ShardId(0),
+            addr: "127.0.0.1:1".to_owned(),
+            seed: 7,
+            wall: WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO },
+            dispatch_wait: WAIT,
+            manager_wait: Duration::from_secs(10),
+            membership: hyperscale_fleet::MembershipConfig::new("default", 1),
+        });
+        let mut gate = Self { core, ledger: MemoryLedger::default(), now: Instant(1), sent: Vec::new() };
+        managers.iter().for_each(|(number, worker_shards)| gate.manager(*number, *worker_shards));
+        gate
+    }
+
+    /// Carries out what a first event asks for: proposals are committed at once, frames kept.
+    pub(crate) fn settle(&mut self, mut effects: Effects<Command>) {
+        self.sent.clear();
+        loop {
+            let mut list = Vec::new();
+            effects.take(&mut list);
+            let mut next = Vec::new();
+            for effect in list {
+                match effect {
+                    Effect::Send { link, range } => self.sent.push((link, effects.frame(range).to_vec())),
+                    Effect::Command(Command::Propose(entry)) => next.push(self.ledger.commit(entry)),
+                    Effect::Datagram { .. }
+                    | Effect::Dial { .. }
+                    | Effect::Close { .. }
+                    | Effect::Refused { .. }
+                    | Effect::Command(_) => {}
+                }
+            }
+            effects.clear();
+            if next.is_empty() {
+                return;
+            }
+            for committed in next {
+                self.core.handle(self.now, Event::Local(Local::Committed(committed)), &mut effects);
+            }
+        }
+    }
+
+    pub(crate) fn tell<M: Encode>(&mut self, link: LinkId, message: &M) {
+        self.tell_with(link, Head::request(1), &Extensions::default(), message);
+    }
+
+    pub(crate) fn tell_with<M: Encode>(
+        &mut self,
+        link: LinkId,
+        head: Head,
+        extensions: &Extensions,
+        message: &M,
+    ) {
+        let (mut bytes, mut effects) = (Vec::new(), Effects::default());
+        Encoder::default().append_with(&mut bytes, head, extensions, message).unwrap();
+        let mut reader = FrameReader::new();
+        reader.feed(&bytes);
+        let frame = reader.next(&Limits::default()).unwrap().unwrap();
+        self.core.handle(self.now, Event::Frame { link, frame }, &mut effects);
+        self.settle(effects);
+    }
+
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        let mut effects = Effects::default();
+        self.core.handle(self.now, Event::Timer, &mut effects);
+        self.settle(effects);
+    }
+
+    /// Manager 203 is one of `dc-2`; its link and its node have its number.
+    pub(crate) fn manager(&mut self, number: u64, worker_shards: u32) {
+        let identity = Identity {
+            datacenter: format!("dc-{}", number / 100),
+            ..Identity::new(Role::Manager, NodeId(number.into()), format!("m-{number}"))
+        };
+        self.tell(LinkId(number), &identity.manager_registration(worker_shards));
+    }
+
+    /// As long as a job waits, while these managers say that they live.
+    pub(crate) fn wait_with(&mut self, managers: &[(u64, u32)]) {
+        for _ in 0..2 {
+            self.wait(WAIT / 3);
+            managers.iter().for_each(|(number, worker_shards)| self.manager(*number, *worker_shards));
+        }
+        self.wait(WAIT / 3);
+    }
+
+    pub(crate) fn submit(&mut self, placement: &str) -> JobId {
+        let plan = PlanText::new(format!(
+            "{placement}\n[workflows.w]\nvus = 10\nduration = \"9s\"\nsteps = [{{ get = \"http://h/\" }}]\n"
+        ));
+        let (plan, plan_sha256) = (plan.text, plan.sha256);
+        self.tell(
+            CLIENT,
+            &JobSubmit { plan, plan_sha256, idempotency: [9; 16], follow: true, histograms: false },
+        );
+        JobId::from_bytes([9; 16])
+    }
+
+    pub(crate) fn refuse(&mut self, link: u64, job: JobId) {
+        let (job, error) = (job.to_bytes(), "no room".to_owned());
+        self.tell(LinkId(link), &JobDispatchAck { job, attempt: 1, accepted: false, dc_token: 0, error });
+    }
+
+    pub(crate) fn frames(&self, kind: Kind) -> Vec<(LinkId, RawFrame<'_>)> {
+        let read = |(link, bytes): &'_ (LinkId, Vec<u8>)| {
+            (*link, RawFrame::read(bytes, &Limits::default()).unwrap().kind())
+        };
+        let of_kind = self.sent.iter().filter(|sent| read(sent).1 == Some(kind));
+        of_kind.map(|(link, bytes)| (*link, RawFrame::read(bytes, &Limits::default()).unwrap())).collect()
+    }
+
+    /// Links, datacenters, units and attempts of the dispatches just sent.
+    pub(crate) fn dispatched(&self) -> Vec<(u64, String, [u32; 3], u32)> {
+        let frames = self.frames(Kind::JobDispatch);
+        let row = |(link, frame): (LinkId, RawFrame<'_>)| {
+            let told = frame.to_owned::<JobDispatch>(&mut Vec::new()).unwrap();
+            let units = [told.unit_from, told.unit_count, told.units];
+            (link.0, told.datacenter, units, told.attempt)
+        };
+        frames.into_iter().map(row).collect()
+    }
+
+    /// The result just sent to the client.
+    pub(crate) fn result(&self) -> Option<Summary> {
+        let (_, frame) = self.frames(Kind::JobFinalResult).into_iter().find(|(link, _)| *link == CLIENT)?;
+        let told = frame.to_owned::<JobFinalResult>(&mut Vec::new()).unwrap();
+        Some(Summary::from_json(&told.summary).unwrap())
+    }
+}
