@@ -114,6 +114,8 @@ impl ManagerCore {
                 pass_up(job, manager, batched(&self.links, job), effects);
             }
             job.found_again(node);
+            // Of one that was lost, it comes after the gate has kept all others, and perhaps after the gate itself.
+            job.finals_kept = false;
         }
         // The body goes up byte for byte; only its envelope is this node's.
         effects.forward(job.gate_link, frame.bytes);
