@@ -66,23 +66,14 @@ impl Window {
         let (new, old) =
             self.values.get(..self.len).unwrap_or_default().split_at_checked(start).unwrap_or_default();
         // With places counted from the middle, the mean of the numbers falls out of the sum.
-        let first = (1.0 - n) / 2.0;
-        let sum = weighted(old, first) + weighted(new, first + count(old.len()));
+        let mut place = (1.0 - n) / 2.0;
+        let mut sum = 0.0;
+        for value in old.iter().chain(new) {
+            sum += place * value;
+            place += 1.0;
+        }
         sum / (n * (n * n - 1.0) / 12.0)
     }
-}
-
-/// The sum of each number times its place, the first of which is given. In lanes, as in the mean.
-fn weighted(values: &[f64], first: f64) -> f64 {
-    let mut places = [first, first + 1.0, first + 2.0, first + 3.0];
-    let mut lanes = [0.0; 4];
-    for values in values.chunks(lanes.len()) {
-        for ((lane, place), value) in lanes.iter_mut().zip(&mut places).zip(values) {
-            *lane += *place * value;
-            *place += 4.0;
-        }
-    }
-    lanes.iter().sum()
 }
 
 fn count(len: usize) -> f64 {
