@@ -128,7 +128,8 @@ impl StatsPace {
         if wanted.snapshot {
             (self.last_snapshot, self.want_snapshot) = (now, false);
         }
-        self.unacked += u32::from(wanted.windows) + u32::from(wanted.snapshot);
+        let sent = u32::from(wanted.windows).saturating_add(u32::from(wanted.snapshot));
+        self.unacked = self.unacked.saturating_add(sent);
         self.unacked_since.get_or_insert(now);
         wanted
     }
