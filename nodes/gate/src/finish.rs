@@ -100,7 +100,7 @@ impl GateCore {
         if job.result.is_some() {
             return;
         }
-        push_view(job, effects);
+        push_view(job, self.now, effects);
         if job.state() == JobState::Dispatching {
             job.go(JobState::Running);
         }

@@ -9,7 +9,8 @@ use hyperscale_codec::{Attempt, Hist, JobId, NodeId};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_jobs::{JobStateMachine, Units};
 use hyperscale_plan::Plan;
-use hyperscale_stats::{Source, Totals, WindowMerge};
+use hyperscale_reliability::StatsFill;
+use hyperscale_stats::{Source, StatsBuffer, Totals, WindowMerge};
 
 use crate::GateConfig;
 use crate::core::REMEMBER;
@@ -127,6 +128,8 @@ pub(crate) struct GateJob {
     pub(crate) totals: Totals,
     pub(crate) view: WindowMerge<LinkId>,
     pub(crate) view_since: Option<Instant>,
+    /// Windows of all datacenters, as they were shown.
+    pub(crate) windows: StatsBuffer,
     /// Over all steps of the windows that go out next; kept, so that a warm view allocates nothing.
     pub(crate) view_latency: Hist,
     pub(crate) view_lateness: Hist,
@@ -146,6 +149,7 @@ pub(crate) struct GateJob {
 impl GateJob {
     pub(crate) fn new(id: JobId, plan: Arc<Plan>, text: String, sha256: [u8; 32], now: Instant) -> Self {
         let steps: Vec<usize> = plan.workflows.iter().map(|workflow| workflow.steps.len()).collect();
+        let windows = StatsBuffer::new(&steps, plan.window);
         Self {
             id,
             plan,
@@ -159,6 +163,7 @@ impl GateJob {
             subscribers: Vec::new(),
             datacenters: BTreeMap::new(),
             view: WindowMerge::new(&steps),
+            windows,
             totals: Totals::new(steps),
             view_since: None,
             view_latency: Hist::new(),
@@ -212,6 +217,11 @@ impl GateJob {
         let held = self.totals.finals_of(NodeId::from_bytes(told.worker));
         let lacks = u32::try_from(held).is_ok_and(|held| held < told.epochs);
         if lacks && state == WorkerState::Ok { WorkerState::Partial } else { state }
+    }
+
+    /// How full this job makes what is kept of statistics.
+    pub(crate) fn fill(&self) -> StatsFill {
+        StatsFill::of_windows(self.view.waiting(), self.plan.window)
     }
 
     pub(crate) fn all_finished(&self) -> bool {

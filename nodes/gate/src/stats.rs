@@ -2,15 +2,19 @@
 //! receive buffer (C-2). A delta may be lost and costs a view some resolution; a snapshot is the truth.
 
 use hyperscale_codec::messages::{
-    ArchivedJobProgress, ArchivedStatsColumns, JobProgressAck, JobState, JobStatusPush, StatsAck,
+    ArchivedJobProgress, ArchivedStatsColumns, JobProgressAck, JobState, JobStatusPush,
 };
 use hyperscale_codec::{ErrorCode, Flags, Head, JobId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_stats::{Cell, Taken};
+use hyperscale_reliability::StatsFill;
+use hyperscale_stats::{Cell, Taken, relieve};
 
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::finish::acknowledge_finals;
 use crate::job::GateJob;
+
+/// Bytes of the windows of all jobs, over all shards of a node.
+const WINDOWS_MAX: usize = 1 << 30;
 
 impl GateCore {
     /// The job a message of statistics is about, if this gate has it and the sender runs a part of it.
@@ -71,9 +75,11 @@ impl GateCore {
         }
         job.view_since.get_or_insert(now);
         if job.view.is_complete() {
-            push_view(job, effects);
+            push_view(job, now, effects);
         }
-        acknowledge(&mut self.ack, link, frame, columns, effects);
+        let fill = job.fill();
+        self.pressure.rise(now, fill);
+        self.receipt(link, frame, columns, effects);
     }
 
     pub(crate) fn on_snapshot(
@@ -84,27 +90,75 @@ impl GateCore {
         is_final: bool,
         effects: &mut GateEffects,
     ) {
+        let now = self.now;
         let Some(job) = self.job_of(link, frame, columns, effects) else { return };
         let (id, ended) = (job.id, job.ended_at.is_some());
         let mut late = Vec::new();
         let mut part = job.datacenters.values_mut().find(|part| part.link == link);
-        let taken = job.totals.take_snapshot(columns, is_final, |source, _, taken| {
-            // Half a final is not held for good, and not acknowledged as such.
-            if is_final
-                && taken != Taken::Part
-                && let Some(part) = &mut part
-            {
-                part.finals.insert(source);
-                late.extend(ended.then_some(source));
-            }
-        });
+        let (view, end_us) = (&mut job.view, columns.end_us.to_native());
+        let unsent = columns.unsent_windows();
+        let mut drawn = false;
+        let taken = job.totals.take_snapshot_and_see(
+            columns,
+            is_final,
+            |source, _, taken| {
+                // Half a final is not held for good, and not acknowledged as such.
+                if is_final
+                    && taken != Taken::Part
+                    && let Some(part) = &mut part
+                {
+                    part.finals.insert(source);
+                    late.extend(ended.then_some(source));
+                }
+            },
+            &mut |replaced| {
+                // Where no windows are sent, it is drawn what the total gained, if the one before holds what was shown.
+                if unsent.is_some_and(|after| replaced.before >= Some(after)) {
+                    view.take_difference(link, replaced, end_us);
+                    drawn = true;
+                }
+            },
+        );
+        if drawn {
+            job.view_since.get_or_insert(now);
+        }
         if let Err(error) = taken {
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
         // The end was told before this came: its worker did not hear of it, or was away.
         acknowledge_finals(id, link, late.into_iter(), effects);
-        acknowledge(&mut self.ack, link, frame, columns, effects);
+        self.receipt(link, frame, columns, effects);
+    }
+
+    fn receipt(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        columns: &ArchivedStatsColumns,
+        effects: &mut GateEffects,
+    ) {
+        if frame.header.flags.contains(Flags::WANTS_REPLY) {
+            let level = self.pressure.level();
+            self.ack.acknowledge(columns);
+            (self.ack.level, self.ack.delay_ms) = (level.to_wire(), level.delay_ms());
+            effects.send(link, Head::reply(frame.header.correlation), &self.ack);
+        }
+    }
+
+    /// From time to time: what is kept grows old, and the level falls where there is room again.
+    pub(crate) fn tend_statistics(&mut self) {
+        let now = self.now;
+        let mut fill = StatsFill::default();
+        for job in self.jobs.values_mut() {
+            job.windows.promote(now);
+            if job.ended_at.is_none() {
+                fill = fill.or(job.fill());
+            }
+        }
+        self.pressure.tick(now, fill);
+        let shards = usize::from(self.config.identity.shards).max(1);
+        relieve(WINDOWS_MAX / shards, self.jobs.values_mut().map(|job| &mut job.windows));
     }
 
     pub(crate) fn on_progress(
@@ -122,8 +176,8 @@ impl GateCore {
         if job.state() == JobState::Dispatching {
             job.go(JobState::Running);
         }
-        let StatsAck { level, delay_ms, .. } = self.ack;
-        let ack = JobProgressAck { job: id.to_bytes(), level, delay_ms };
+        let level = self.pressure.level();
+        let ack = JobProgressAck { job: id.to_bytes(), level: level.to_wire(), delay_ms: level.delay_ms() };
         effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);
     }
 
@@ -132,36 +186,24 @@ impl GateCore {
         let now = self.now;
         for job in self.jobs.values_mut() {
             if job.view_deadline().is_some_and(|due: Instant| due <= now) {
-                push_view(job, effects);
+                push_view(job, now, effects);
             }
         }
     }
 }
 
-fn acknowledge(
-    ack: &mut StatsAck,
-    link: LinkId,
-    frame: &RawFrame<'_>,
-    columns: &ArchivedStatsColumns,
-    effects: &mut GateEffects,
-) {
-    if frame.header.flags.contains(Flags::WANTS_REPLY) {
-        ack.acknowledge(columns);
-        effects.send(link, Head::reply(frame.header.correlation), ack);
-    }
-}
-
 /// Tells every subscriber of the windows that were merged.
-pub(crate) fn push_view(job: &mut GateJob, effects: &mut GateEffects) {
+pub(crate) fn push_view(job: &mut GateJob, now: Instant, effects: &mut GateEffects) {
     job.view_since = None;
     let window_ms = u64::try_from(job.plan.window.as_millis()).unwrap_or(u64::MAX);
     let in_flight = job.view.in_flight();
     let mut running = job.running;
     let (id, token, seq, state) = (job.id, job.token, job.seq + 1, job.state());
-    let (latency, lateness) = (&mut job.view_latency, &mut job.view_lateness);
+    let (latency, lateness, kept) = (&mut job.view_latency, &mut job.view_lateness, &mut job.windows);
     latency.clear();
     lateness.clear();
     let push = job.view.flush(|windows| {
+        kept.insert(now, windows.span(), windows.workflows);
         let steps = || windows.workflows.iter().flat_map(|cells| cells.steps());
         for cell in steps() {
             latency.merge(&cell.latency);

@@ -156,9 +156,7 @@ impl WorkerCore {
             }
             Kind::StatsAck => {
                 let ack = frame.decode::<StatsAck>(scratch)?;
-                let acked = ack.source_epoch.iter().zip(ack.source_sequence.iter());
-                let acked = acked.map(|(epoch, sequence)| (epoch.to_native(), sequence.to_native()));
-                self.on_stats_acked(JobId::from_bytes(ack.job), &acked.collect::<Vec<_>>(), effects);
+                self.on_stats_acked(JobId::from_bytes(ack.job), ack, effects);
             }
             Kind::StatsFinalAck => {
                 let ack = frame.decode::<StatsFinalAck>(scratch)?;
@@ -381,19 +379,6 @@ impl WorkerCore {
             })
             .collect();
         keys.into_iter().for_each(|key| self.release(key, effects));
-    }
-
-    /// The manager has taken these (epoch, sequence) in: an ended share's last ones are safe there.
-    fn on_stats_acked(&mut self, job: JobId, acked: &[(u64, u64)], effects: &mut WorkerEffects) {
-        let told = self.shares.values_mut().filter(|share| share.key.job == job && share.has_told(acked));
-        let told: Vec<ShareKey> = told
-            .map(|share| {
-                share.result_received = true;
-                share.key
-            })
-            .collect();
-        told.into_iter().for_each(|key| self.settle_end(key));
-        self.tell_if_drained(effects);
     }
 
     /// Forgets a share once both its result and its finals are safe elsewhere.
