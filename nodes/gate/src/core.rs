@@ -368,6 +368,7 @@ impl GateCore {
             self.next_beat = now + BEAT;
             self.judge_nodes();
             self.tend_statistics();
+            self.part_from_slow(effects);
             self.beat(effects);
         }
         self.make_due_calls(effects);

@@ -15,7 +15,7 @@ use hyperscale_stats::{CellSet, Source};
 
 use crate::core::{Command, GateCore, GateEffects, refuse};
 use crate::job::{DcOutcome, GateJob, Running};
-use crate::stats::push_view;
+use crate::subscribers::push_view;
 
 impl GateCore {
     pub(crate) fn on_dc_final(

@@ -14,6 +14,7 @@ use hyperscale_stats::{Source, StatsBuffer, Totals, WindowMerge};
 
 use crate::GateConfig;
 use crate::core::REMEMBER;
+use crate::subscribers::Subscriber;
 
 /// A view waits so long for the slower datacenters, then goes out without them.
 const VIEW_PATIENCE: Duration = Duration::from_millis(500);
@@ -21,13 +22,6 @@ const VIEW_PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) const CANCEL_DEADLINE: Duration = Duration::from_secs(30);
 /// Events kept for the report.
 const EVENTS_MAX: usize = 256;
-
-/// Who wants to be told of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Subscriber {
-    pub(crate) link: LinkId,
-    pub(crate) histograms: bool,
-}
 
 /// A request that waits for its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,9 +185,13 @@ impl GateJob {
         }
     }
 
+    pub(crate) fn is_followed_by(&self, link: LinkId) -> bool {
+        self.subscribers.iter().any(|subscriber| subscriber.link == link)
+    }
+
     pub(crate) fn subscribe(&mut self, link: LinkId, histograms: bool) {
-        if !self.subscribers.iter().any(|subscriber| subscriber.link == link) {
-            self.subscribers.push(Subscriber { link, histograms });
+        if !self.is_followed_by(link) {
+            self.subscribers.push(Subscriber::new(link, histograms));
         }
     }
 

@@ -1,17 +1,16 @@
 //! Statistics on their way through the gate: deltas into the view, snapshots into the total, straight from the
 //! receive buffer (C-2). A delta may be lost and costs a view some resolution; a snapshot is the truth.
 
-use hyperscale_codec::messages::{
-    ArchivedJobProgress, ArchivedStatsColumns, JobProgressAck, JobState, JobStatusPush,
-};
+use hyperscale_codec::messages::{ArchivedJobProgress, ArchivedStatsColumns, JobProgressAck, JobState};
 use hyperscale_codec::{ErrorCode, Flags, Head, JobId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_reliability::StatsFill;
-use hyperscale_stats::{Cell, Taken, relieve};
+use hyperscale_stats::{Taken, relieve};
 
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::finish::acknowledge_finals;
 use crate::job::GateJob;
+use crate::subscribers::push_view;
 
 /// Bytes of the windows of all jobs, over all shards of a node.
 const WINDOWS_MAX: usize = 1 << 30;
@@ -146,16 +145,17 @@ impl GateCore {
         }
     }
 
+    /// How full the statistics plane is.
+    pub(crate) fn fill(&self) -> StatsFill {
+        let live = self.jobs.values().filter(|job| job.ended_at.is_none());
+        live.map(GateJob::fill).fold(StatsFill::default(), StatsFill::or)
+    }
+
     /// From time to time: what is kept grows old, and the level falls where there is room again.
     pub(crate) fn tend_statistics(&mut self) {
         let now = self.now;
-        let mut fill = StatsFill::default();
-        for job in self.jobs.values_mut() {
-            job.windows.promote(now);
-            if job.ended_at.is_none() {
-                fill = fill.or(job.fill());
-            }
-        }
+        self.jobs.values_mut().for_each(|job| job.windows.promote(now));
+        let fill = self.fill();
         self.pressure.tick(now, fill);
         let shards = usize::from(self.config.identity.shards).max(1);
         relieve(WINDOWS_MAX / shards, self.jobs.values_mut().map(|job| &mut job.windows));
@@ -189,63 +189,5 @@ impl GateCore {
                 push_view(job, now, effects);
             }
         }
-    }
-}
-
-/// Tells every subscriber of the windows that were merged.
-pub(crate) fn push_view(job: &mut GateJob, now: Instant, effects: &mut GateEffects) {
-    job.view_since = None;
-    let window_ms = u64::try_from(job.plan.window.as_millis()).unwrap_or(u64::MAX);
-    let in_flight = job.view.in_flight();
-    let mut running = job.running;
-    let (id, token, seq, state) = (job.id, job.token, job.seq + 1, job.state());
-    let (latency, lateness, kept) = (&mut job.view_latency, &mut job.view_lateness, &mut job.windows);
-    latency.clear();
-    lateness.clear();
-    let push = job.view.flush(|windows| {
-        kept.insert(now, windows.span(), windows.workflows);
-        let steps = || windows.workflows.iter().flat_map(|cells| cells.steps());
-        for cell in steps() {
-            latency.merge(&cell.latency);
-            lateness.merge(&cell.lateness);
-        }
-        let sum = |of: fn(&Cell) -> u64| steps().map(of).fold(0, u64::saturating_add);
-        let (requests, errors) = (sum(|cell| cell.count), sum(|cell| cell.errors));
-        let dropped = windows.workflows.iter().map(|cells| cells.workflow().dropped);
-        let dropped = dropped.fold(0, u64::saturating_add);
-        running.requests = running.requests.saturating_add(requests);
-        running.errors = running.errors.saturating_add(errors);
-        running.dropped = running.dropped.saturating_add(dropped);
-        let from_ms = u64::from(windows.from) * window_ms;
-        let last_ms = (u64::from(windows.to) + 1) * window_ms;
-        JobStatusPush {
-            job: id.to_bytes(),
-            fence_token: token,
-            seq,
-            state: state.to_wire(),
-            from_ms,
-            // The last window of a job ends with it, not with the second.
-            to_ms: windows.end_us.div_ceil(1000).clamp(from_ms, last_ms.max(from_ms)),
-            requests,
-            errors,
-            dropped,
-            bytes_in: sum(|cell| cell.bytes_in),
-            p50_ns: latency.quantile_ppm(500_000).unwrap_or(0),
-            p99_ns: latency.quantile_ppm(990_000).unwrap_or(0),
-            max_ns: latency.max().unwrap_or(0),
-            lateness_p99_ns: lateness.quantile_ppm(990_000).unwrap_or(0),
-            total_requests: running.requests,
-            total_errors: running.errors,
-            in_flight,
-            events: Vec::new(),
-            latency: None,
-        }
-    });
-    let Some(mut push) = push else { return };
-    job.seq = seq;
-    job.running = running;
-    for subscriber in &job.subscribers {
-        push.latency = subscriber.histograms.then(|| job.view_latency.to_sparse());
-        effects.send(subscriber.link, Head::default().job(job.id), &push);
     }
 }

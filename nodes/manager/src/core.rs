@@ -19,7 +19,7 @@ use hyperscale_fleet::{
 };
 use hyperscale_health::{NodeHealthTracker, WorkerHealthManager, WorkerHealthState};
 use hyperscale_ledger::{Committed, ManagerEntry};
-use hyperscale_reliability::{Backpressure, OverloadState};
+use hyperscale_reliability::{Backpressure, OverloadState, StatsSent};
 
 use crate::calls::Call;
 use crate::health::Dispatches;
@@ -121,6 +121,8 @@ pub struct ManagerCore {
     pub(crate) overload: u8,
     /// How fast it wants statistics.
     pub(crate) pressure: Backpressure,
+    /// Messages of statistics, for metrics.
+    pub(crate) sent: StatsSent,
     pub(crate) draining: bool,
     /// All is done, and goodbye said to the members.
     drained: bool,
@@ -156,6 +158,7 @@ impl ManagerCore {
             now: Instant::ZERO,
             overload: 0,
             pressure: Backpressure::default(),
+            sent: StatsSent::default(),
             draining: false,
             drained: false,
             joined: false,

@@ -13,7 +13,7 @@ use hyperscale_codec::{
 };
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_fleet::PeerLink;
-use hyperscale_reliability::{BackpressureLevel, StatsFill, Wanted};
+use hyperscale_reliability::{BackpressureLevel, StatsFill, StatsSent, Wanted};
 use hyperscale_stats::{ColumnsBuilder, Held, Source, Taken, all_cells, build_all, relieve};
 
 use crate::core::{ManagerCore, ManagerEffects, NOT_REGISTERED, Owner, refuse};
@@ -95,7 +95,7 @@ impl ManagerCore {
         }
         job.view_since.get_or_insert(now);
         if job.view_is_due(now) {
-            pass_up(job, (now, manager), batched(&self.links, job), effects);
+            pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
         }
         self.pressure.rise(now, job.fill());
         let level = job.level(self.pressure.level());
@@ -121,7 +121,7 @@ impl ManagerCore {
         if is_final && !columns.more {
             job.view.forget((node, workflow_of(columns)));
             if job.view_is_due(now) {
-                pass_up(job, (now, manager), batched(&self.links, job), effects);
+                pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
             }
             job.found_again(node);
         }
@@ -179,16 +179,17 @@ impl ManagerCore {
         }
     }
 
+    /// How full the statistics plane is.
+    pub(crate) fn fill(&self) -> StatsFill {
+        let live = self.jobs.values().filter(|job| job.ended_at.is_none());
+        live.map(DcJob::fill).fold(StatsFill::default(), StatsFill::or)
+    }
+
     /// From time to time: what is kept grows old, and the level falls where there is room again.
     pub(crate) fn tend_statistics(&mut self) {
         let now = self.now;
-        let mut fill = StatsFill::default();
-        for job in self.jobs.values_mut() {
-            job.windows.promote(now);
-            if job.ended_at.is_none() {
-                fill = fill.or(job.fill());
-            }
-        }
+        self.jobs.values_mut().for_each(|job| job.windows.promote(now));
+        let fill = self.fill();
         self.pressure.tick(now, fill);
         relieve(WINDOWS_MAX, self.jobs.values_mut().map(|job| &mut job.windows));
     }
@@ -198,7 +199,7 @@ impl ManagerCore {
         let manager = self.config.identity.node;
         for job in self.jobs.values_mut() {
             if job.view_is_due(now) {
-                pass_up(job, (now, manager), batched(&self.links, job), effects);
+                pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
             }
         }
     }
@@ -259,7 +260,7 @@ pub(crate) fn pass_up(
     job: &mut DcJob,
     (now, manager): (Instant, NodeId),
     batched: bool,
-    effects: &mut ManagerEffects,
+    (sent, effects): (&mut StatsSent, &mut ManagerEffects),
 ) {
     job.view_since = None;
     job.offered_to = job.offered_to.max(job.view.waits_to());
@@ -279,7 +280,7 @@ pub(crate) fn pass_up(
         }
     }
     if wanted.windows {
-        send_windows(job, (now, manager), batched, effects);
+        send_windows(job, (now, manager), batched, (sent, effects));
     } else if !takes {
         // The gate draws its views from the workers' totals.
         let windows = &mut job.windows;
@@ -292,14 +293,16 @@ fn send_windows(
     job: &mut DcJob,
     (now, manager): (Instant, NodeId),
     batched: bool,
-    effects: &mut ManagerEffects,
+    (sent, effects): (&mut StatsSent, &mut ManagerEffects),
 ) {
-    let in_flight = job.view.in_flight();
+    let (in_flight, level) = (job.view.in_flight(), job.pace.level());
+    let mut merged = 1;
     let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);
     let sequence = Sequence(job.sequence.0.saturating_add(1));
     let (id, token, kept) = (job.id, job.fence_token, &mut job.windows);
     let messages = job.view.flush(|windows| {
         kept.insert(now, windows.span(), windows.workflows);
+        merged = windows.to.saturating_sub(windows.from).saturating_add(1);
         let begin = || {
             let builder = ColumnsBuilder::new(id, token, windows.from, windows.to, window_ms);
             builder.ending_at_us(windows.end_us)
@@ -324,6 +327,7 @@ fn send_windows(
         *first = in_flight;
     }
     job.sequence = sequence;
+    sent.count(level, messages.len(), merged);
     for columns in messages {
         effects.send(job.gate_link, Head::request(STATISTICS).job(id), &StatsUpdate(columns));
     }

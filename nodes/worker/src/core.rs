@@ -18,6 +18,7 @@ use hyperscale_codec::{
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
 use hyperscale_fleet::{BEAT, Calls, Dialer, Identity, Membership, MembershipConfig, PeerLink};
+use hyperscale_reliability::StatsSent;
 
 use crate::calls::Call;
 use crate::peers::OVERLOADED;
@@ -91,6 +92,8 @@ pub struct WorkerCore {
     /// A manager took this one on.
     pub(crate) joined: bool,
     pub(crate) standings: BTreeMap<LinkId, Standing>,
+    /// Messages of statistics, for metrics.
+    pub(crate) sent: StatsSent,
     next_beat: Instant,
     epochs: u32,
     scratch: Vec<u8>,
@@ -112,6 +115,7 @@ impl WorkerCore {
             drained: false,
             joined: false,
             standings: BTreeMap::new(),
+            sent: StatsSent::default(),
             next_beat: Instant::ZERO,
             epochs: 0,
             scratch: Vec::new(),

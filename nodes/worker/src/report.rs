@@ -88,19 +88,24 @@ impl WorkerCore {
         } else {
             share.pace.poll(now, share.pending_to, waiting)
         };
-        let link = share.link;
+        let (link, level) = (share.link, share.pace.level());
+        let windows = share.pending_to.saturating_sub(share.pending_from.unwrap_or(share.pending_to)) + 1;
         if wanted.windows {
             let features = self.links.get(&link).map(|link| link.common);
             let batched = features.is_some_and(|common| common.contains(Features::BATCHED_STATS));
             bump(share, |part| part.dirty);
-            for columns in share.updates(node, batched) {
+            let messages = share.updates(node, batched);
+            self.sent.count(level, messages.len(), windows);
+            for columns in messages {
                 effects.send(link, Head::request(STATISTICS).job(key.job), &StatsUpdate(columns));
             }
             share.forget_pending();
         }
         if wanted.snapshot {
             bump(share, |_| true);
-            for columns in share.columns(node, true).build() {
+            let messages = share.columns(node, true).build();
+            self.sent.count(level, messages.len(), if wanted.windows { 1 } else { windows });
+            for columns in messages {
                 effects.send(link, Head::request(STATISTICS).job(key.job), &StatsSnapshot(columns));
             }
             // It holds what was merged, too: what comes after it goes on from there.

@@ -6,7 +6,7 @@
 
 mod pace;
 
-pub use pace::{StatsPace, Wanted};
+pub use pace::{StatsPace, StatsSent, Wanted};
 
 use std::time::Duration;
 

@@ -42,6 +42,35 @@ impl Wanted {
     }
 }
 
+/// What a sender sent, over all its jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StatsSent {
+    messages: [u64; 4],
+    merged_windows: u64,
+}
+
+impl StatsSent {
+    /// Counts messages that were sent at a level, and the windows in them.
+    pub fn count(&mut self, level: BackpressureLevel, messages: usize, windows: u32) {
+        if let Some(count) = self.messages.get_mut(usize::from(level.to_wire())) {
+            *count = count.saturating_add(u64::try_from(messages).unwrap_or(u64::MAX));
+        }
+        self.merged_windows = self.merged_windows.saturating_add(u64::from(windows.saturating_sub(1)));
+    }
+
+    /// Messages sent at a level.
+    #[must_use]
+    pub fn messages(&self, level: BackpressureLevel) -> u64 {
+        self.messages.get(usize::from(level.to_wire())).copied().unwrap_or(0)
+    }
+
+    /// Windows beyond the first of each message.
+    #[must_use]
+    pub const fn merged_windows(&self) -> u64 {
+        self.merged_windows
+    }
+}
+
 /// How one sender of a job's statistics obeys its receiver.
 #[derive(Debug)]
 pub struct StatsPace {
