@@ -190,9 +190,9 @@ impl StatsPace {
         if wanted.snapshot {
             (self.last_snapshot, self.want_snapshot) = (now, false);
         }
-        let messages = u32::from(wanted.windows) + u32::from(wanted.snapshot && self.totals);
+        let messages = u32::from(wanted.windows).saturating_add(u32::from(wanted.snapshot && self.totals));
         if messages > 0 {
-            self.unacked += messages;
+            self.unacked = self.unacked.saturating_add(messages);
             self.unacked_since.get_or_insert(now);
         }
         wanted
