@@ -18,7 +18,7 @@ mod sample_buffer;
 
 pub use answer::{Answer, AnswerWriter, ShedAnswer};
 pub use backpressure::{
-    Backpressure, BackpressureLevel, StatsFill, StatsPace, Wanted, get_backpressure_level,
+    Backpressure, BackpressureLevel, StatsFill, StatsPace, StatsSent, Wanted, get_backpressure_level,
 };
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
