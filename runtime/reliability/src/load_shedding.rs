@@ -56,7 +56,10 @@ mod tests {
         for class in [Critical, High, Normal, Low] {
             for states in OverloadState::ALL.windows(2) {
                 let [better, worse] = [0, 1].map(|n| states.get(n).copied().unwrap_or_default());
-                assert!(refused(class, better) <= refused(class, worse), "{class:?} in {better:?} and {worse:?}");
+                assert!(
+                    refused(class, better) <= refused(class, worse),
+                    "{class:?} in {better:?} and {worse:?}"
+                );
             }
         }
     }
