@@ -76,15 +76,25 @@ pub(crate) enum Later {
     EndShort(JobId),
     /// One more request of a closed load.
     Fire,
+    /// Whether the gate has recovered from the last step.
+    Rested,
 }
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Idle,
-    Preparing { until: Instant },
+    Preparing {
+        until: Instant,
+    },
     Running,
-    Ending { until: Instant },
+    /// Between two steps.
+    Resting {
+        from: Instant,
+    },
+    Ending {
+        until: Instant,
+    },
     Done,
 }
 
@@ -384,6 +394,7 @@ impl SaturateCore {
                 Later::Ask(what) => self.ask(what, effects),
                 Later::EndShort(id) => self.end_job(id, effects),
                 Later::Fire => self.fire_closed(effects),
+                Later::Rested => self.rest(effects),
             }
             if self.is_done() {
                 return;
@@ -396,7 +407,11 @@ impl SaturateCore {
             }
             Phase::Running => self.run_step(effects),
             Phase::Ending { until } if until <= self.now => self.finish(effects),
-            Phase::Idle | Phase::Preparing { .. } | Phase::Ending { .. } | Phase::Done => {}
+            Phase::Idle
+            | Phase::Preparing { .. }
+            | Phase::Resting { .. }
+            | Phase::Ending { .. }
+            | Phase::Done => {}
         }
     }
 }
@@ -443,6 +458,7 @@ impl Core for SaturateCore {
             Phase::Idle | Phase::Done => return None,
             Phase::Preparing { until } | Phase::Ending { until } => Some(until),
             Phase::Running => self.step.as_ref().map(|step| step.next_deadline()),
+            Phase::Resting { .. } => None,
         };
         let later = self.later.first_key_value().map(|((at, _), _)| *at);
         [phase, later].into_iter().flatten().min()

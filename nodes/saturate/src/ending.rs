@@ -82,7 +82,7 @@ impl SaturateCore {
     pub(crate) fn stop(&mut self, effects: &mut SaturateEffects) {
         self.stopping = true;
         match self.phase {
-            Phase::Running => {
+            Phase::Running | Phase::Resting { .. } => {
                 if let Some(step) = self.step.take() {
                     self.total.merge(&step.tally);
                 }

@@ -21,6 +21,9 @@ const LINK_OPEN_MAX: u32 = 1000;
 const SHORT_MAX: usize = 1000;
 /// Requests without an answer that follow each other in one turn.
 const CHAIN_MAX: u32 = 32;
+/// Between two steps at least, and at most where the gate does not recover.
+const REST: Duration = Duration::from_millis(200);
+const REST_MAX: Duration = Duration::from_secs(15);
 /// Before a closed load tries again what could not be sent.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -144,11 +147,26 @@ impl SaturateCore {
         }
         self.steps.push(row.clone());
         effects.command(Command::Step(Box::new(row)));
-        if self.knee.is_some() && !self.stopping {
-            self.begin_step(effects);
+        if self.knee.as_ref().is_some_and(|knee| knee.next().is_some()) && !self.stopping {
+            self.phase = Phase::Resting { from: self.now };
+            self.after(REST, Later::Rested);
         } else {
             self.begin_ending(effects);
         }
+    }
+
+    /// Begins the next step once the gate says that it is healthy again: what one step did to it is not the next one's.
+    pub(crate) fn rest(&mut self, effects: &mut SaturateEffects) {
+        let Phase::Resting { from } = self.phase else { return };
+        if self.gate_overload > 0 && self.now.since(from) < REST_MAX {
+            return self.after(REST, Later::Rested);
+        }
+        self.phase = Phase::Running;
+        // The level of before the rest says nothing any more.
+        for job in self.jobs.values_mut() {
+            (job.level, job.not_before) = (0, self.now);
+        }
+        self.begin_step(effects);
     }
 
     /// A closed load goes on, at once or after a while.
@@ -291,7 +309,7 @@ impl SaturateCore {
     }
 
     pub(crate) fn on_second(&mut self, effects: &mut SaturateEffects) {
-        if self.phase != Phase::Running {
+        if !matches!(self.phase, Phase::Running | Phase::Resting { .. }) {
             return;
         }
         let before = self.now - self.config.patience;

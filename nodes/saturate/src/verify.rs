@@ -44,7 +44,7 @@ impl Exactness {
     }
 
     pub(crate) fn settle(&mut self) {
-        self.exact = self.equal == self.jobs && self.different == 0 && self.missing == 0;
+        self.exact = self.jobs > 0 && self.equal == self.jobs && self.different == 0 && self.missing == 0;
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
     fn a_job_without_a_result_is_not_exact() {
         let mut exactness = Exactness::default();
         exactness.settle();
-        assert!(exactness.exact);
+        assert!(!exactness.exact, "nothing was compared");
         exactness.miss(JobId(1), Counts::default(), "no result");
         exactness.settle();
         assert!(!exactness.exact && exactness.differences[0].contains("no result"));

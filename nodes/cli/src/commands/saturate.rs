@@ -162,6 +162,8 @@ enum Told {
     Interrupted,
     Now,
     Failed(String),
+    /// What the user named may not be loaded.
+    Usage(String),
 }
 
 /// Runs it.
@@ -220,11 +222,13 @@ pub(crate) fn saturate(args: &Saturate) -> Result<ExitCode, Failure> {
         let _cut_short = shards.join(STOP);
         return match shown {
             Shown::Failed(error) => Err(Failure::could_not_run(error)),
+            Shown::Usage(error) => Err(Failure::usage(error)),
             Shown::Now | Shown::Report(..) => Ok(ExitCode::from(INTERRUPTED)),
         };
     };
     let stopped = shards.join(STOP).map_err(Failure::could_not_run);
-    if !on_stdout {
+    let began = report.error.is_empty() || !report.kinds.is_empty();
+    if !on_stdout && began {
         let style = screen::summary(args.no_color);
         let _reader_gone = std::io::stdout().write_all(render(&report, style).as_bytes());
     }
@@ -276,10 +280,12 @@ async fn body(shard: &Shard, plan: Plan, told: &mpsc::Sender<Told>) -> Result<()
         gate.look_up(shard).await.map_err(|error| format!("--gate {gate}: {error}; check the name"))?;
     config.gate = *found.first().ok_or_else(|| format!("--gate {gate}: the name has no address"))?;
     if !config.gate.ip().is_loopback() && !remote {
-        return Err(format!(
+        let why = format!(
             "--gate {gate} is not on this machine, and this makes real load on it; add --load-remote-gate if it is yours \
              and nobody needs it meanwhile"
-        ));
+        );
+        let _listener_gone = told.send(Told::Usage(why));
+        return Ok(());
     }
     let faces = config.identities().into_iter().map(|identity| Face {
         role: identity.role,
@@ -327,6 +333,7 @@ fn features() -> Features {
 enum Shown {
     Report(Box<Report>, bool),
     Failed(String),
+    Usage(String),
     Now,
 }
 
@@ -369,6 +376,7 @@ fn follow(hear: &mpsc::Receiver<Told>, args: &Saturate) -> Shown {
             }
             Ok(Told::Now) => return Shown::Now,
             Ok(Told::Failed(error)) => return Shown::Failed(error),
+            Ok(Told::Usage(error)) => return Shown::Usage(error),
             Err(mpsc::RecvError) => return Shown::Failed("the driver ended before its report".to_owned()),
         }
     }
