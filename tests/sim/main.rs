@@ -307,7 +307,7 @@ fn the_same_fleet_runs_the_same_way_twice() {
         let mut fleet = Fleet::new(2, 2);
         fleet.submit(DIAMOND);
         fleet.run_until_finished();
-        fleet.trace
+        fleet.trace.clone()
     };
     assert_eq!(run(), run());
 }

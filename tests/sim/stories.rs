@@ -249,6 +249,20 @@ fn a_manager_that_is_away_for_three_seconds_loses_nothing() {
     }
 }
 
+/// The first of its workflows ends meanwhile, the others go on.
+#[test]
+fn figures_of_a_workflow_that_ends_while_its_manager_is_away_are_told_when_it_is_back() {
+    let mut fleet = Fleet::start(Shape { datacenters: vec![("eu", 1, 2)], shards: 2, ..Shape::default() });
+    fleet.submit(crate::DIAMOND);
+    fleet.run_for_ms(1_500);
+    fleet.cut("manager-0", "gate-0", Duration::from_secs(2));
+    fleet.run_until_finished();
+    let summary = summary(&fleet);
+    assert_eq!((summary.status.as_str(), summary.partial), ("completed", false), "{:?}", summary.events);
+    assert_eq!(summary.totals.requests, fleet.recorded());
+    assert_eq!(fleet.live("worker-0") + fleet.live("worker-1") + fleet.live("manager-0"), 0);
+}
+
 #[test]
 fn two_datacenters_are_one_total() {
     let datacenters = vec![("eu", 1, 2), ("us", 1, 3)];

@@ -250,3 +250,22 @@ fn a_job_that_is_submitted_again_to_a_gate_that_forgot_it_ends() {
     assert_eq!(fleet.summary_for("client-1").totals.requests, fleet.recorded());
     assert_eq!(fleet.live("gate-0"), 0);
 }
+
+/// The gate has acknowledged the result and all figures that there were; then it dies, and a worker comes back with more.
+#[test]
+fn a_worker_that_comes_back_after_the_end_and_after_the_gate_s_need_not_keep_its_figures() {
+    let mut fleet = lan(one_site(1, 2));
+    fleet.submit(&long(6));
+    fleet.run_for_ms(2_000);
+    let (worker, all) = (names("worker-1"), ["gate-0", "manager-0", "worker-0"].map(str::to_owned));
+    fleet.block(&worker, &all, false);
+    fleet.block(&all, &worker, false);
+    fleet.run_until_finished();
+    fleet.run_for_ms(2_000);
+    fleet.crash("gate-0");
+    fleet.restart_as_new("gate-0");
+    fleet.unblock(&worker, &all);
+    fleet.unblock(&all, &worker);
+    fleet.run_for_ms(30_000);
+    assert_eq!((fleet.live("worker-1"), fleet.live("manager-0")), (0, 0));
+}

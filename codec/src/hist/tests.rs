@@ -207,6 +207,27 @@ proptest! {
     }
 
     #[test]
+    fn a_difference_has_what_came_since(a in values(), b in values()) {
+        let (older, mut newer, mut since) = (of(&a), of(&a), Hist::new());
+        newer.merge(&of(&b));
+        since.merge_difference(&newer, &older);
+        let later = of(&b);
+        prop_assert_eq!(since.counts(), later.counts());
+        prop_assert_eq!((since.count(), since.sum()), (of(&b).count(), of(&b).sum()));
+        // In the same buckets as the values themselves, and a peer would take it.
+        let ends = |hist: &Hist| (bucket_index(hist.min().unwrap()), bucket_index(hist.max().unwrap()));
+        prop_assert_eq!(ends(&since), ends(&of(&b)));
+        Hist::new().merge_sparse(&since.to_sparse()).unwrap();
+    }
+
+    #[test]
+    fn its_figures_apart_make_the_same_again(a in values()) {
+        let mut back = Hist::new();
+        back.merge_filled(of(&a).exact(), of(&a).filled());
+        prop_assert_eq!(back, of(&a));
+    }
+
+    #[test]
     fn a_sparse_form_comes_back_whole(a in values()) {
         let mut back = Hist::new();
         back.merge_sparse(&of(&a).to_sparse()).unwrap();

@@ -18,6 +18,7 @@ use hyperscale_core::{ConnId, Instant, LoadHandler, LoadIo};
 use hyperscale_engine::EngineShard;
 use hyperscale_engine::orders::{Ended, Order, Origin, Prepare, Report, ShareKey};
 use hyperscale_plan::Plan;
+use hyperscale_reliability::sample_buffer;
 
 const KEY: ShareKey = ShareKey { job: JobId(1), workflow: WorkflowId(0), attempt: Attempt(1), revision: 1 };
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -65,7 +66,17 @@ impl LoadIo for Loop {
 
 /// Runs one shard's part to its end: requests that were sent, how it ended, and what its row of iterations says.
 fn run(plan: &Arc<Plan>, share: Share) -> (u64, Box<Ended>, (u64, u64, u64)) {
-    let (mut engine, start) = (EngineShard::new(ShardId(0)), Instant(1_000_000));
+    drive(EngineShard::new(ShardId(0)), Duration::ZERO, plan, share)
+}
+
+/// The same with an engine whose loop comes so long after each time at which something is due.
+fn drive(
+    mut engine: EngineShard,
+    late: Duration,
+    plan: &Arc<Plan>,
+    share: Share,
+) -> (u64, Box<Ended>, (u64, u64, u64)) {
+    let start = Instant(1_000_000);
     let mut io = Loop { now: start, slots: 0, events: VecDeque::new(), sent: 0 };
     let origin = Origin { host: "127.0.0.1".to_owned(), port: 1, addrs: vec![([127, 0, 0, 1], 1).into()] };
     let prepare = Prepare {
@@ -101,7 +112,7 @@ fn run(plan: &Arc<Plan>, share: Share) -> (u64, Box<Ended>, (u64, u64, u64)) {
         match io.events.pop_front() {
             Some(Event::Connected(conn)) => engine.connected(&mut io, conn, Ok(())),
             Some(Event::Answered(conn)) => engine.bytes(&mut io, conn, ANSWER),
-            None => io.now = engine.next_due().unwrap().max(io.now),
+            None => io.now = (engine.next_due().unwrap() + late).max(io.now),
         }
         engine.tick(&mut io);
     }
@@ -151,4 +162,19 @@ fn an_end_before_the_last_counted_arrival_sends_what_was_due() {
     assert!((99..=101).contains(&sent), "{sent}");
     assert_eq!(rounds, (sent, sent, 0));
     assert!(ended.duration <= Duration::from_millis(1_010), "{:?}", ended.duration);
+}
+
+#[test]
+fn a_generator_that_falls_behind_its_schedule_tells_by_how_much() {
+    for (late_ms, from_ms, to_ms) in [(0, 0.0, 0.1), (700, 300.0, 700.1)] {
+        let (samples, mut heard) = sample_buffer();
+        let engine = EngineShard::new(ShardId(0)).with_lateness(samples);
+        let share = Share { unit_from: 0, unit_count: 1, units: 1, iterations: 200 };
+        let (sent, ended, _) = drive(engine, Duration::from_millis(late_ms), &plan(200, ""), share);
+        let told = heard.drain();
+        assert!(sent <= told.count && told.count > 90, "{sent} sent, {} told", told.count);
+        let mean_ms = told.mean_ms().unwrap();
+        assert!((from_ms..to_ms).contains(&mean_ms), "{late_ms}: {mean_ms}");
+        assert_eq!(ended.generator_ok, late_ms == 0);
+    }
 }

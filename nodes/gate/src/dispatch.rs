@@ -305,6 +305,17 @@ impl GateCore {
     /// A manager that does not come back ends its parts with what it told so far.
     pub(crate) fn give_up_managers(&mut self, effects: &mut GateEffects) {
         let (now, wait) = (self.now, self.config.manager_wait);
+        let links = &self.links;
+        // It is there, and not taken on yet because this gate is loaded: its registration comes again.
+        let is_linked = |part: &Datacenter| {
+            links.values().any(|link| link.node == part.manager && Some(link.boot) == part.given_to)
+        };
+        let parts = self.jobs.values_mut().flat_map(|job| job.datacenters.values_mut());
+        for part in parts.filter(|part| part.lost_since.is_some_and(|since| now.since(since) >= wait)) {
+            if part.outcome.is_none() && is_linked(part) {
+                part.lost_since = Some(now);
+            }
+        }
         let lost: Vec<(JobId, String)> = self
             .jobs
             .values()

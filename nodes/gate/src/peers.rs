@@ -244,11 +244,15 @@ impl GateCore {
             tracing::warn!(error, "a manager was not taken on");
             return;
         }
+        let node = card.node;
+        // Held up on a connection that the manager has given up for a later one: it is reached over that.
+        if self.managers.iter().any(|(later, other)| other.card.node == node && *later > link) {
+            return;
+        }
         if is_new {
             let Card { name, datacenter, addr, version, .. } = &card;
             tracing::info!(manager = name, datacenter, addr, %version, "a manager joined");
         }
-        let node = card.node;
         self.departed.take(node);
         if let Some(before) = self.departed.succeed(&card) {
             self.health.remove(before);

@@ -114,6 +114,8 @@ impl ManagerCore {
                 pass_up(job, manager, batched(&self.links, job), effects);
             }
             job.found_again(node);
+            // Of one that was lost, it comes after the gate has kept all others, and perhaps after the gate itself.
+            job.finals_kept = false;
         }
         // The body goes up byte for byte; only its envelope is this node's.
         effects.forward(job.gate_link, frame.bytes);
@@ -155,8 +157,10 @@ impl ManagerCore {
     pub(crate) fn resend_finals(&mut self, link: LinkId, owner: Owner, effects: &mut ManagerEffects) {
         for job in self.jobs.values_mut().filter(|job| job.owner == owner && !job.acknowledged) {
             job.owned_over(link);
-            if job.outcome.is_some() {
-                send_totals(job, effects);
+            match job.outcome {
+                Some(_) => send_totals(job, effects),
+                // Of workflows that ended while it was away; the others' figures are on their way.
+                None => send_finals(job, effects),
             }
         }
         let ended: Vec<JobId> = self
@@ -172,6 +176,13 @@ impl ManagerCore {
 /// Every source's newest figures as finals; the gate ignores what it has.
 pub(crate) fn send_totals(job: &DcJob, effects: &mut ManagerEffects) {
     for columns in columns_of(job, |_| true) {
+        effects.send(job.gate_link, Head::default().job(job.id), &StatsFinal(columns));
+    }
+}
+
+/// What workers have told for good.
+fn send_finals(job: &DcJob, effects: &mut ManagerEffects) {
+    for columns in columns_of(job, |held| held.is_final) {
         effects.send(job.gate_link, Head::default().job(job.id), &StatsFinal(columns));
     }
 }

@@ -16,7 +16,9 @@ mod retry;
 mod sample_buffer;
 
 pub use answer::{Answer, AnswerWriter, ShedAnswer};
-pub use backpressure::BackpressureLevel;
+pub use backpressure::{
+    Backpressure, BackpressureLevel, StatsFill, StatsPace, Wanted, get_backpressure_level,
+};
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};

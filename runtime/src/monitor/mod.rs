@@ -107,6 +107,9 @@ struct Slow {
     ticks: u32,
     memory: Option<hyperscale_reliability::MemoryUse>,
     pressure_percent: Option<f64>,
+    throttled_ns: u64,
+    /// It grew at the last look: its group is held back, and each tick looks.
+    held_back: bool,
 }
 
 impl Run {
@@ -134,7 +137,8 @@ impl Run {
     }
 
     fn read(&mut self, now: Instant) -> HostSignals {
-        if self.slow.ticks == 0 {
+        let slow = self.slow.ticks == 0;
+        if slow {
             self.host.find();
             // Below the least threshold of any node the exact figure changes nothing.
             let thresholds = self.nodes.iter().map(|node| node.of.detector.config().memory_thresholds);
@@ -143,13 +147,17 @@ impl Run {
             self.slow.pressure_percent = self.host.pressure_percent();
         }
         self.slow.ticks = self.slow.ticks.saturating_add(1) % SLOW_TICKS;
+        if slow || self.slow.held_back {
+            let before = std::mem::replace(&mut self.slow.throttled_ns, self.host.throttled_ns());
+            self.slow.held_back = self.slow.throttled_ns > before || (self.slow.held_back && !slow);
+        }
         let worked: Option<u64> = self
             .work
             .iter_mut()
             .map(ShardWork::worked_ns)
             .try_fold(0, |sum: u64, ns| Some(sum.saturating_add(ns?)));
         let cpu_percent = match worked {
-            Some(worked) => self.meter.tick(now, worked, self.host.throttled_ns(), self.work.len()),
+            Some(worked) => self.meter.tick(now, worked, self.slow.throttled_ns, self.work.len()),
             None => {
                 self.meter.reset();
                 None

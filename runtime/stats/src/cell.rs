@@ -232,6 +232,11 @@ impl CellSet {
         (0..).map(StepId).zip(&self.steps).chain(std::iter::once((StepId::WORKFLOW, &self.workflow)))
     }
 
+    /// The same in the same order, to be filled.
+    pub(crate) fn cells_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
+        self.steps.iter_mut().chain(std::iter::once(&mut self.workflow))
+    }
+
     /// Whether nothing was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -2,10 +2,11 @@
 //!
 //! [`CellSet`] is what a load shard fills and a report reads: one [`Cell`] a step, one for the workflow's
 //! iterations. [`Totals`] keeps the newest snapshot of each (worker, shard, epoch), so that a lost, repeated or
-//! reordered message can neither lose nor double a count. [`WindowMerge`] joins the windows of several senders for views.
+//! reordered message can neither lose nor double a count. [`WindowMerge`] joins the windows of several senders for views; [`StatsBuffer`] keeps them, with less resolution the older they are.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod buffer;
 mod builder;
 mod cell;
 mod columns;
@@ -13,6 +14,7 @@ mod part;
 mod totals;
 mod windows;
 
+pub use buffer::{Span, StatsBuffer, StatsTier};
 pub use builder::{ColumnsBuilder, build_all};
 pub use cell::{Cell, CellSet};
 pub use columns::{MergeError, Source, all_cells, cells_of, merge_cell, sources_of};

@@ -15,6 +15,8 @@ pub(crate) struct Bounds {
     /// The most so far.
     pub(crate) wishes_most: usize,
     pub(crate) datagrams: u64,
+    /// The most that waited to be read at one shard.
+    pub(crate) waiting_most: usize,
 }
 
 impl Bounds {

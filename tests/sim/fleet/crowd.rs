@@ -112,11 +112,8 @@ impl Crowd {
 
     /// The id of who dials so.
     pub(super) fn id(&self, dial: DialId) -> NodeId {
-        NodeId(
-            (0xc0_u128 << 64)
-                | u128::from(self.shape.seed) << 32
-                | u128::from(dial.0) % self.askers.len() as u128,
-        )
+        let asker = u128::from(dial.0) % self.askers.len() as u128;
+        NodeId((0xc0_u128 << 64) | (u128::from(self.shape.seed) << 32) | asker)
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {

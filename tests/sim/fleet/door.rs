@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyperscale_codec::{Header, Role};
+use hyperscale_codec::{Header, Priority, Role};
 use hyperscale_core::{LinkId, Peer};
 use hyperscale_reliability::{
     Admission, Answer, Caller, Intake, IntakeCounts, LoadGauge, NodeRateLimiter, SampleReader, SampleWriter,
@@ -107,5 +107,19 @@ impl Fleet {
     pub(crate) fn intake_counts(&self, role: Role) -> impl Iterator<Item = &IntakeCounts> {
         let nodes = self.nodes.iter().filter(move |node| node.identity.role == role);
         nodes.filter_map(|node| node.door.as_ref()).map(|door| door.intake.counts())
+    }
+}
+
+/// In every simulation, whatever it was about: what nodes counted says that nothing critical was shed.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for counts in
+            [Role::Gate, Role::Manager, Role::Worker].into_iter().flat_map(|role| self.intake_counts(role))
+        {
+            assert_eq!(counts.shed(Priority::Critical), 0, "{:?}", counts.rows().collect::<Vec<_>>());
+        }
     }
 }

@@ -271,6 +271,8 @@ impl Fleet {
         let (now, life) = (self.network.now, &mut self.nodes[to].life);
         if life.free_at() > now || !life.inbox.is_empty() {
             life.inbox.push_back((now, mail));
+            let bounds = &mut self.checkers.bounds;
+            bounds.waiting_most = bounds.waiting_most.max(life.inbox.len());
             return self.refresh(to);
         }
         self.deliver(to, now, mail);

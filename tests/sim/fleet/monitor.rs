@@ -59,7 +59,8 @@ impl Fleet {
         let Some(monitor) = &mut self.nodes[at].monitor else { return };
         let worked_ns = u64::try_from(worked.as_nanos()).unwrap();
         let cpu_percent = monitor.meter.tick(local, worked_ns, 0, shards.len());
-        if let Some(mean_ms) = drained.mean_ms() {
+        // A worker's samples are how late its requests go out: those of the simulator's load shards never are.
+        if let Some(mean_ms) = drained.mean_ms().filter(|_| role != Role::Worker) {
             monitor.detector.record_latency(local, mean_ms);
         }
         let rule = if role == Role::Worker { CpuRule::WorstOnly } else { CpuRule::Full };

@@ -8,6 +8,9 @@ use rand::Rng;
 /// An answer is due within so long, unless the call says otherwise.
 const TIME_OUT: Duration = Duration::from_secs(2);
 
+/// The longest wait between registrations, unless the peer asks for it.
+const REGISTRATION_CAP: Duration = Duration::from_secs(5);
+
 /// What happens when a call would be given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Insists {
@@ -55,10 +58,12 @@ impl Policy {
         Self::new(Insists::Must, None)
     }
 
-    /// A registration: the first word on a connection.
+    /// A registration: the first word on a connection. Until it is taken, what runs on the other side of the connection
+    /// is nobody's; so no wait is long.
     #[must_use]
     pub fn registration() -> Self {
-        Self { is_first_word: true, ..Self::patient() }
+        let retry = RetryConfig { max_attempts: u32::MAX, cap: REGISTRATION_CAP, ..RetryConfig::default() };
+        Self { retry, is_first_word: true, ..Self::patient() }
     }
 
     /// With so many attempts in a round.
