@@ -71,16 +71,14 @@ impl Ration {
         if now < self.period_ends {
             return;
         }
-        #[expect(clippy::arithmetic_side_effects, reason = "an instant saturates")]
-        let ends = now + PERIOD;
-        self.period_ends = ends;
+        self.period_ends = now + PERIOD;
         let taken = std::mem::take(&mut self.taken);
         let Some(class) = LoadShedder::first_refused(state) else {
             (self.usual, self.periods, self.shares) = (taken, 0, [Share::default(); 4]);
             return;
         };
         self.periods = self.periods.saturating_add(1);
-        let changes = self.periods % PERIODS == 0;
+        let changes = self.periods.is_multiple_of(PERIODS);
         let (own, usual) = (usize::from(class as u8), self.usual);
         // What less important classes had was too much.
         self.shares.iter_mut().skip(own.saturating_add(1)).for_each(Share::was_too_much);
@@ -122,8 +120,8 @@ impl Share {
                 if !std::mem::replace(&mut self.falls, true) {
                     self.ceiling = now;
                 }
-                let part = if pressing == OverloadState::Stressed { 10 } else { 4 };
-                self.allowed = now.saturating_sub(now / part);
+                let cut = if pressing == OverloadState::Stressed { now / 10 } else { now / 4 };
+                self.allowed = now.saturating_sub(cut);
             }
         }
     }
