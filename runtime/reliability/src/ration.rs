@@ -79,10 +79,8 @@ impl Ration {
         };
         self.periods = self.periods.saturating_add(1);
         let changes = self.periods.is_multiple_of(PERIODS);
-        let (own, usual) = (usize::from(class as u8), self.usual);
-        // What less important classes had was too much.
-        self.shares.iter_mut().skip(own.saturating_add(1)).for_each(Share::was_too_much);
-        if let Some(share) = self.shares.get_mut(own) {
+        let usual = self.usual;
+        if let Some(share) = self.shares.get_mut(usize::from(class as u8)) {
             if changes {
                 share.follow(pressing, usual);
             }
@@ -92,25 +90,15 @@ impl Ration {
 }
 
 impl Share {
-    /// The node is worse than where this class has a ration: half of it, the next time.
-    fn was_too_much(&mut self) {
-        if self.begun && !std::mem::replace(&mut self.falls, true) {
-            (self.ceiling, self.allowed) = (self.allowed, self.allowed / 2);
-        }
-    }
-
-    /// More while the signals are good, less while they are not. It begins with an eighth of what was taken before, grows
-    /// fast to nine tenths of where it was too much last, and slowly from there.
+    /// More while the signals are good, less while they are not. It begins with half of what was taken before, grows fast
+    /// to nine tenths of where it was too much last, and slowly from there.
     fn follow(&mut self, pressing: OverloadState, usual: u32) {
         let now = self.allowed;
         match pressing {
             OverloadState::Healthy | OverloadState::Busy => {
-                if !self.begun {
-                    self.ceiling = usual;
-                }
                 let near = self.ceiling.saturating_sub(self.ceiling / 10);
                 self.allowed = match now {
-                    _ if !self.begun => usual / 8,
+                    _ if !self.begun => usual / 2,
                     far if far < near => far.saturating_add(far / 4).saturating_add(1).min(near),
                     close => close.saturating_add(close / 40).saturating_add(1),
                 };
