@@ -126,7 +126,7 @@ fn open_requests(text: &str) -> Result<u32, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = parse_rate(text).map_err(|error| error.to_string())?;
-    match rate >= 1.0 && rate <= 10_000_000.0 {
+    match (1.0..=10_000_000.0).contains(&rate) {
         true => Ok(rate),
         false => Err("a rate is at least 1/s, at most 10,000,000/s".to_owned()),
     }
