@@ -50,6 +50,10 @@ counters! {
     datagrams_out,
     /// Their bytes.
     datagram_bytes_out,
+    /// Frames of statistics that came in on this shard.
+    stats_frames,
+    /// Frames of statistics that came in on another shard of the node, and crossed to this one.
+    stats_frames_crossed,
     /// Nanoseconds in which a load loop looked for work and found none: its thread ran, but it did not work.
     spun_ns,
 }

@@ -14,7 +14,8 @@ pub struct StatsColumns {
     pub job: [u8; 16],
     /// The sender's token: `dc_token` from a worker, `fence_token` from a manager.
     pub token: u64,
-    /// Windows `k_from..=k_to` of the job; a snapshot is as of the end of `k_to`.
+    /// Windows `k_from..=k_to` of the job. A snapshot is as of the end of `k_to`; those after its `k_from`, if any, were
+    /// not sent as windows, and are not going to be.
     pub k_from: u32,
     pub k_to: u32,
     /// Length of one window.
@@ -134,6 +135,14 @@ impl StatsAck {
 }
 
 impl ArchivedStatsColumns {
+    /// Of a snapshot: the window after which none was sent, if it stands for any. Window 0 is none: that is what
+    /// senders write which know no such windows.
+    #[must_use]
+    pub fn unsent_windows(&self) -> Option<u32> {
+        let after = self.k_from.to_native();
+        (after > 0 && after < self.k_to.to_native()).then_some(after)
+    }
+
     /// Checks that the columns hold together: equal lengths, rows that point to something, in the order of what
     /// they point to, so that a reader finds the rows of one cell without a look at all. Histograms are checked when
     /// they are merged. Takes one pass over each column.

@@ -122,11 +122,23 @@ struct Lines {
     /// When the job began, by our wall clock.
     started: Option<u64>,
     idle: Option<String>,
+    /// The shortest time that a line was about: a window, as far as can be told from what comes.
+    window_ms: u64,
 }
+
+/// Windows are mostly so long, and never shorter than this.
+const WINDOW_MS: u64 = 1_000;
+const SHORTEST_MS: u64 = 100;
 
 impl Lines {
     fn new(shown: Shown) -> Self {
-        Self { style: screen::progress(shown.no_color), quiet: shown.quiet, started: None, idle: None }
+        Self {
+            style: screen::progress(shown.no_color),
+            quiet: shown.quiet,
+            started: None,
+            idle: None,
+            window_ms: WINDOW_MS,
+        }
     }
 
     fn window(&mut self, push: &JobStatusPush, outputs: &mut Outputs) {
@@ -136,7 +148,9 @@ impl Lines {
         // A line without anything is held back: where it is the last, the run was already over.
         let held = self.idle.take();
         held.iter().for_each(|line| self.say(line));
-        let line = progress_line(push, self.style);
+        let shown_ms = push.to_ms.saturating_sub(push.from_ms);
+        self.window_ms = self.window_ms.min(shown_ms.max(SHORTEST_MS));
+        let line = progress_line(push, self.window_ms, self.style);
         let empty = push.requests == 0 && push.dropped == 0 && push.in_flight == 0;
         if empty { self.idle = Some(line) } else { self.say(&line) }
     }

@@ -13,6 +13,7 @@ mod link;
 mod membership;
 mod pulse;
 mod row;
+mod statistics;
 mod time_left;
 mod verdict;
 
@@ -29,5 +30,6 @@ pub use link::PeerLink;
 pub use membership::{Change, GroupKind, Membership, MembershipConfig, follow_member, node_state};
 pub use pulse::{BEAT, Pulse, beat_ms};
 pub use row::{job_row, load_reason, node_row, progress, verdict_row};
+pub use statistics::{receiver_gauges, sender_gauges};
 pub use time_left::{nobody_waits, time_left};
 pub use verdict::{own_verdict, signal, verdict};

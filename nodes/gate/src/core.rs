@@ -20,7 +20,7 @@ use hyperscale_fleet::{
 use hyperscale_health::{DatacenterHealthManager, GateHealthState, NodeHealthTracker};
 use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
-use hyperscale_reliability::{BackpressureLevel, OverloadState};
+use hyperscale_reliability::{Backpressure, OverloadState};
 
 use crate::calls::Call;
 use crate::forward::Forwards;
@@ -114,6 +114,8 @@ pub struct GateCore {
     pub(crate) next_beat: Instant,
     /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
     pub(crate) overload: u8,
+    /// How fast it wants statistics.
+    pub(crate) pressure: Backpressure,
     pub(crate) draining: bool,
     /// All is done, and goodbye said to the members.
     drained: bool,
@@ -154,6 +156,7 @@ impl GateCore {
             started: config.wall.at,
             next_beat: Instant::ZERO,
             overload: 0,
+            pressure: Backpressure::default(),
             draining: false,
             drained: false,
             joined: false,
@@ -364,6 +367,8 @@ impl GateCore {
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
             self.judge_nodes();
+            self.tend_statistics();
+            self.part_from_slow(effects);
             self.beat(effects);
         }
         self.make_due_calls(effects);
@@ -437,8 +442,7 @@ impl Core for GateCore {
             Event::Local(Local::Drain) => self.on_drain(effects),
             Event::Local(Local::Overload(state)) => {
                 self.overload = state.min(3);
-                let level = BackpressureLevel::floor(OverloadState::from_wire(self.overload));
-                (self.ack.level, self.ack.delay_ms) = (level.to_wire(), level.delay_ms());
+                self.pressure.set_state(now, OverloadState::from_wire(self.overload));
                 self.beat(effects);
             }
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),

@@ -15,7 +15,7 @@ use hyperscale_stats::{CellSet, Source};
 
 use crate::core::{Command, GateCore, GateEffects, refuse};
 use crate::job::{DcOutcome, GateJob, Running};
-use crate::stats::push_view;
+use crate::subscribers::push_view;
 
 impl GateCore {
     pub(crate) fn on_dc_final(
@@ -100,7 +100,7 @@ impl GateCore {
         if job.result.is_some() {
             return;
         }
-        push_view(job, effects);
+        push_view(job, self.now, effects);
         if job.state() == JobState::Dispatching {
             job.go(JobState::Running);
         }

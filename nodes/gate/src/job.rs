@@ -9,10 +9,12 @@ use hyperscale_codec::{Attempt, Hist, JobId, NodeId};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_jobs::{JobStateMachine, Units};
 use hyperscale_plan::Plan;
-use hyperscale_stats::{Source, Totals, WindowMerge};
+use hyperscale_reliability::StatsFill;
+use hyperscale_stats::{Source, StatsBuffer, Totals, WindowMerge};
 
 use crate::GateConfig;
 use crate::core::REMEMBER;
+use crate::subscribers::Subscriber;
 
 /// A view waits so long for the slower datacenters, then goes out without them.
 const VIEW_PATIENCE: Duration = Duration::from_millis(500);
@@ -20,13 +22,6 @@ const VIEW_PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) const CANCEL_DEADLINE: Duration = Duration::from_secs(30);
 /// Events kept for the report.
 const EVENTS_MAX: usize = 256;
-
-/// Who wants to be told of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Subscriber {
-    pub(crate) link: LinkId,
-    pub(crate) histograms: bool,
-}
 
 /// A request that waits for its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +122,8 @@ pub(crate) struct GateJob {
     pub(crate) totals: Totals,
     pub(crate) view: WindowMerge<LinkId>,
     pub(crate) view_since: Option<Instant>,
+    /// Windows of all datacenters, as they were shown.
+    pub(crate) windows: StatsBuffer,
     /// Over all steps of the windows that go out next; kept, so that a warm view allocates nothing.
     pub(crate) view_latency: Hist,
     pub(crate) view_lateness: Hist,
@@ -146,6 +143,7 @@ pub(crate) struct GateJob {
 impl GateJob {
     pub(crate) fn new(id: JobId, plan: Arc<Plan>, text: String, sha256: [u8; 32], now: Instant) -> Self {
         let steps: Vec<usize> = plan.workflows.iter().map(|workflow| workflow.steps.len()).collect();
+        let windows = StatsBuffer::new(&steps, plan.window);
         Self {
             id,
             plan,
@@ -159,6 +157,7 @@ impl GateJob {
             subscribers: Vec::new(),
             datacenters: BTreeMap::new(),
             view: WindowMerge::new(&steps),
+            windows,
             totals: Totals::new(steps),
             view_since: None,
             view_latency: Hist::new(),
@@ -186,9 +185,13 @@ impl GateJob {
         }
     }
 
+    pub(crate) fn is_followed_by(&self, link: LinkId) -> bool {
+        self.subscribers.iter().any(|subscriber| subscriber.link == link)
+    }
+
     pub(crate) fn subscribe(&mut self, link: LinkId, histograms: bool) {
-        if !self.subscribers.iter().any(|subscriber| subscriber.link == link) {
-            self.subscribers.push(Subscriber { link, histograms });
+        if !self.is_followed_by(link) {
+            self.subscribers.push(Subscriber::new(link, histograms));
         }
     }
 
@@ -212,6 +215,11 @@ impl GateJob {
         let held = self.totals.finals_of(NodeId::from_bytes(told.worker));
         let lacks = u32::try_from(held).is_ok_and(|held| held < told.epochs);
         if lacks && state == WorkerState::Ok { WorkerState::Partial } else { state }
+    }
+
+    /// How full this job makes what is kept of statistics.
+    pub(crate) fn fill(&self) -> StatsFill {
+        StatsFill::of_windows(self.view.waiting(), self.plan.window)
     }
 
     pub(crate) fn all_finished(&self) -> bool {

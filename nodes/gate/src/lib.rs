@@ -20,6 +20,7 @@ mod roster;
 mod stats;
 mod status;
 mod submit;
+mod subscribers;
 mod view;
 mod why;
 

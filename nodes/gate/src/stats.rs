@@ -1,16 +1,19 @@
 //! Statistics on their way through the gate: deltas into the view, snapshots into the total, straight from the
 //! receive buffer (C-2). A delta may be lost and costs a view some resolution; a snapshot is the truth.
 
-use hyperscale_codec::messages::{
-    ArchivedJobProgress, ArchivedStatsColumns, JobProgressAck, JobState, JobStatusPush, StatsAck,
-};
+use hyperscale_codec::messages::{ArchivedJobProgress, ArchivedStatsColumns, JobProgressAck, JobState};
 use hyperscale_codec::{ErrorCode, Flags, Head, JobId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
-use hyperscale_stats::{Cell, Taken};
+use hyperscale_reliability::StatsFill;
+use hyperscale_stats::{Taken, relieve};
 
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::finish::acknowledge_finals;
 use crate::job::GateJob;
+use crate::subscribers::push_view;
+
+/// Bytes of the windows of all jobs, over all shards of a node.
+const WINDOWS_MAX: usize = 1 << 30;
 
 impl GateCore {
     /// The job a message of statistics is about, if this gate has it and the sender runs a part of it.
@@ -71,9 +74,11 @@ impl GateCore {
         }
         job.view_since.get_or_insert(now);
         if job.view.is_complete() {
-            push_view(job, effects);
+            push_view(job, now, effects);
         }
-        acknowledge(&mut self.ack, link, frame, columns, effects);
+        let fill = job.fill();
+        self.pressure.rise(now, fill);
+        self.receipt(link, frame, columns, effects);
     }
 
     pub(crate) fn on_snapshot(
@@ -84,27 +89,76 @@ impl GateCore {
         is_final: bool,
         effects: &mut GateEffects,
     ) {
+        let now = self.now;
         let Some(job) = self.job_of(link, frame, columns, effects) else { return };
         let (id, ended) = (job.id, job.ended_at.is_some());
         let mut late = Vec::new();
         let mut part = job.datacenters.values_mut().find(|part| part.link == link);
-        let taken = job.totals.take_snapshot(columns, is_final, |source, _, taken| {
-            // Half a final is not held for good, and not acknowledged as such.
-            if is_final
-                && taken != Taken::Part
-                && let Some(part) = &mut part
-            {
-                part.finals.insert(source);
-                late.extend(ended.then_some(source));
-            }
-        });
+        let (view, end_us) = (&mut job.view, columns.end_us.to_native());
+        let unsent = columns.unsent_windows();
+        let mut drawn = false;
+        let taken = job.totals.take_snapshot_and_see(
+            columns,
+            is_final,
+            |source, _, taken| {
+                // Half a final is not held for good, and not acknowledged as such.
+                if is_final
+                    && taken != Taken::Part
+                    && let Some(part) = &mut part
+                {
+                    part.finals.insert(source);
+                    late.extend(ended.then_some(source));
+                }
+            },
+            &mut |replaced| {
+                // Where no windows are sent, it is drawn what the total gained, if the one before holds what was shown.
+                if unsent.is_some_and(|after| replaced.before >= Some(after)) {
+                    view.take_difference(link, replaced, end_us);
+                    drawn = true;
+                }
+            },
+        );
+        if drawn {
+            job.view_since.get_or_insert(now);
+        }
         if let Err(error) = taken {
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
         // The end was told before this came: its worker did not hear of it, or was away.
         acknowledge_finals(id, link, late.into_iter(), effects);
-        acknowledge(&mut self.ack, link, frame, columns, effects);
+        self.receipt(link, frame, columns, effects);
+    }
+
+    fn receipt(
+        &mut self,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        columns: &ArchivedStatsColumns,
+        effects: &mut GateEffects,
+    ) {
+        if frame.header.flags.contains(Flags::WANTS_REPLY) {
+            let level = self.pressure.level();
+            self.ack.acknowledge(columns);
+            (self.ack.level, self.ack.delay_ms) = (level.to_wire(), level.delay_ms());
+            effects.send(link, Head::reply(frame.header.correlation), &self.ack);
+        }
+    }
+
+    /// How full the statistics plane is.
+    pub(crate) fn fill(&self) -> StatsFill {
+        let live = self.jobs.values().filter(|job| job.ended_at.is_none());
+        live.map(GateJob::fill).fold(StatsFill::default(), StatsFill::or)
+    }
+
+    /// From time to time: what is kept grows old, and the level falls where there is room again.
+    pub(crate) fn tend_statistics(&mut self) {
+        let now = self.now;
+        self.jobs.values_mut().for_each(|job| job.windows.promote(now));
+        let fill = self.fill();
+        self.pressure.tick(now, fill);
+        let shards = usize::from(self.config.identity.shards).max(1);
+        relieve(WINDOWS_MAX / shards, self.jobs.values_mut().map(|job| &mut job.windows));
     }
 
     pub(crate) fn on_progress(
@@ -122,8 +176,8 @@ impl GateCore {
         if job.state() == JobState::Dispatching {
             job.go(JobState::Running);
         }
-        let StatsAck { level, delay_ms, .. } = self.ack;
-        let ack = JobProgressAck { job: id.to_bytes(), level, delay_ms };
+        let level = self.pressure.level();
+        let ack = JobProgressAck { job: id.to_bytes(), level: level.to_wire(), delay_ms: level.delay_ms() };
         effects.send(link, Head::reply(frame.header.correlation).job(id), &ack);
     }
 
@@ -132,78 +186,8 @@ impl GateCore {
         let now = self.now;
         for job in self.jobs.values_mut() {
             if job.view_deadline().is_some_and(|due: Instant| due <= now) {
-                push_view(job, effects);
+                push_view(job, now, effects);
             }
         }
-    }
-}
-
-fn acknowledge(
-    ack: &mut StatsAck,
-    link: LinkId,
-    frame: &RawFrame<'_>,
-    columns: &ArchivedStatsColumns,
-    effects: &mut GateEffects,
-) {
-    if frame.header.flags.contains(Flags::WANTS_REPLY) {
-        ack.acknowledge(columns);
-        effects.send(link, Head::reply(frame.header.correlation), ack);
-    }
-}
-
-/// Tells every subscriber of the windows that were merged.
-pub(crate) fn push_view(job: &mut GateJob, effects: &mut GateEffects) {
-    job.view_since = None;
-    let window_ms = u64::try_from(job.plan.window.as_millis()).unwrap_or(u64::MAX);
-    let in_flight = job.view.in_flight();
-    let mut running = job.running;
-    let (id, token, seq, state) = (job.id, job.token, job.seq + 1, job.state());
-    let (latency, lateness) = (&mut job.view_latency, &mut job.view_lateness);
-    latency.clear();
-    lateness.clear();
-    let push = job.view.flush(|windows| {
-        let steps = || windows.workflows.iter().flat_map(|cells| cells.steps());
-        for cell in steps() {
-            latency.merge(&cell.latency);
-            lateness.merge(&cell.lateness);
-        }
-        let sum = |of: fn(&Cell) -> u64| steps().map(of).fold(0, u64::saturating_add);
-        let (requests, errors) = (sum(|cell| cell.count), sum(|cell| cell.errors));
-        let dropped = windows.workflows.iter().map(|cells| cells.workflow().dropped);
-        let dropped = dropped.fold(0, u64::saturating_add);
-        running.requests = running.requests.saturating_add(requests);
-        running.errors = running.errors.saturating_add(errors);
-        running.dropped = running.dropped.saturating_add(dropped);
-        let from_ms = u64::from(windows.from) * window_ms;
-        let last_ms = (u64::from(windows.to) + 1) * window_ms;
-        JobStatusPush {
-            job: id.to_bytes(),
-            fence_token: token,
-            seq,
-            state: state.to_wire(),
-            from_ms,
-            // The last window of a job ends with it, not with the second.
-            to_ms: windows.end_us.div_ceil(1000).clamp(from_ms, last_ms.max(from_ms)),
-            requests,
-            errors,
-            dropped,
-            bytes_in: sum(|cell| cell.bytes_in),
-            p50_ns: latency.quantile_ppm(500_000).unwrap_or(0),
-            p99_ns: latency.quantile_ppm(990_000).unwrap_or(0),
-            max_ns: latency.max().unwrap_or(0),
-            lateness_p99_ns: lateness.quantile_ppm(990_000).unwrap_or(0),
-            total_requests: running.requests,
-            total_errors: running.errors,
-            in_flight,
-            events: Vec::new(),
-            latency: None,
-        }
-    });
-    let Some(mut push) = push else { return };
-    job.seq = seq;
-    job.running = running;
-    for subscriber in &job.subscribers {
-        push.latency = subscriber.histograms.then(|| job.view_latency.to_sparse());
-        effects.send(subscriber.link, Head::default().job(job.id), &push);
     }
 }

@@ -10,6 +10,7 @@ use hyperscale_core::LinkId;
 
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::job::GateJob;
+use crate::subscribers::{OF_A_GATE, OF_A_JOB};
 
 impl GateCore {
     pub(crate) fn on_status(
@@ -58,7 +59,15 @@ impl GateCore {
             self.unknown_job(id, link, frame, effects);
             return;
         };
+        let known = self.jobs.get(&id).is_some_and(|job| job.is_followed_by(link));
+        let room = known || self.jobs.get(&id).is_some_and(|job| self.has_room_to_follow(job));
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        if may && !passed_on && request.follow && !room {
+            let text =
+                format!("{OF_A_JOB} clients follow job {id}, or {OF_A_GATE} this gate; poll its status");
+            refuse(effects, link, frame, ErrorCode::Capacity, text);
+            return;
+        }
         let here = may && !passed_on;
         if here && request.follow {
             job.subscribe(link, request.histograms);

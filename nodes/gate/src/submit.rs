@@ -78,7 +78,7 @@ impl GateCore {
         let mut entry = GateJob::new(job, plan, text.to_owned(), sha256, self.now);
         entry.submitters.push(waiting);
         // Pushes go where the client is, not where its submission came through.
-        if submit.follow && frame.header.flags.hops() == 0 {
+        if submit.follow && frame.header.flags.hops() == 0 && self.has_room_to_follow(&entry) {
             entry.subscribe(link, submit.histograms);
         }
         self.jobs.insert(job, entry);
@@ -100,6 +100,7 @@ impl GateCore {
         frame: &RawFrame<'_>,
         effects: &mut GateEffects,
     ) {
+        let room = self.jobs.get(&known).is_some_and(|job| self.has_room_to_follow(job));
         let Some(job) = self.jobs.get_mut(&known) else { return };
         if job.sha256 != submit.plan_sha256 {
             let text = format!("this idempotency key belongs to job {known} with another plan");
@@ -107,7 +108,7 @@ impl GateCore {
             return;
         }
         job.submitters.push(waiting);
-        if submit.follow && frame.header.flags.hops() == 0 {
+        if submit.follow && frame.header.flags.hops() == 0 && room {
             job.subscribe(waiting.link, submit.histograms);
         }
         if job.token > 0 {

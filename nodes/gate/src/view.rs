@@ -3,7 +3,7 @@
 use hyperscale_codec::NodeId;
 use hyperscale_codec::messages::NodeEntry;
 use hyperscale_core::Instant;
-use hyperscale_fleet::{job_row, load_reason, node_row, progress};
+use hyperscale_fleet::{job_row, load_reason, node_row, progress, receiver_gauges};
 use hyperscale_health::HealthSignals as _;
 use hyperscale_view::{Gauge, NodeRow, Reason, ShardView};
 
@@ -36,6 +36,7 @@ impl GateCore {
             gauges: [
                 self.membership.gauges(),
                 self.calls.gauges(),
+                receiver_gauges(&self.pressure, self.fill(), self.jobs.values().map(|job| &job.windows)),
                 vec![
                     level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
                     level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hyperscale_codec::messages::{
     DcFinalResultAck, ErrorReply, GateHeartbeat, Goodbye, HealthcheckExtensionRequest, JobCancelRequest,
-    JobDispatch, ManagerHeartbeat, ManagerPeerRegistration, ManagerPeerRegistrationResponse, NodeWhyRequest,
-    NodesRequest, PushPull, RateLimitResponse, ShareRevisionAck, StatsAck, StatsFinal, StatsFinalAck,
-    StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse,
+    JobDispatch, JobProgressAck, ManagerHeartbeat, ManagerPeerRegistration, ManagerPeerRegistrationResponse,
+    NodeWhyRequest, NodesRequest, PushPull, RateLimitResponse, ShareRevisionAck, StatsAck, StatsFinal,
+    StatsFinalAck, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkerRegistration, WorkflowCancelResponse,
     WorkflowDispatchAck, WorkflowFinalResult, WorkflowStatus,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, JobId, Kind, NodeId, RawFrame, ShardId};
@@ -19,7 +19,7 @@ use hyperscale_fleet::{
 };
 use hyperscale_health::{NodeHealthTracker, WorkerHealthManager, WorkerHealthState};
 use hyperscale_ledger::{Committed, ManagerEntry};
-use hyperscale_reliability::{BackpressureLevel, OverloadState};
+use hyperscale_reliability::{Backpressure, OverloadState, StatsSent};
 
 use crate::calls::Call;
 use crate::health::Dispatches;
@@ -119,6 +119,10 @@ pub struct ManagerCore {
     pub(crate) now: Instant,
     /// How loaded it is, as its driver told last: 0 healthy to 3 overloaded.
     pub(crate) overload: u8,
+    /// How fast it wants statistics.
+    pub(crate) pressure: Backpressure,
+    /// Messages of statistics, for metrics.
+    pub(crate) sent: StatsSent,
     pub(crate) draining: bool,
     /// All is done, and goodbye said to the members.
     drained: bool,
@@ -153,6 +157,8 @@ impl ManagerCore {
             calls: Calls::new(config.seed ^ CALLS),
             now: Instant::ZERO,
             overload: 0,
+            pressure: Backpressure::default(),
+            sent: StatsSent::default(),
             draining: false,
             drained: false,
             joined: false,
@@ -303,8 +309,11 @@ impl ManagerCore {
             Kind::RateLimitResponse => {
                 self.on_rate_limited(link, &frame, frame.decode::<RateLimitResponse>(scratch)?, effects);
             }
-            // Answers that change nothing here.
-            Kind::StatsAck | Kind::JobProgressAck => {}
+            Kind::StatsAck => self.on_stats_acked(link, frame.decode::<StatsAck>(scratch)?),
+            Kind::JobProgressAck => {
+                let ack = frame.decode::<JobProgressAck>(scratch)?;
+                self.on_level(link, JobId::from_bytes(ack.job), ack.level, ack.delay_ms.to_native());
+            }
             Kind::JobSubmit
             | Kind::JobAck
             | Kind::JobListRequest
@@ -359,6 +368,7 @@ impl ManagerCore {
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
             self.judge_workers(effects);
+            self.tend_statistics();
             self.beat(effects);
         }
         self.make_due_calls(effects);
@@ -400,8 +410,7 @@ impl Core for ManagerCore {
             Event::Local(Local::Drain) => self.on_drain(effects),
             Event::Local(Local::Overload(state)) => {
                 self.overload = state.min(3);
-                let level = BackpressureLevel::floor(OverloadState::from_wire(self.overload));
-                (self.ack.level, self.ack.delay_ms) = (level.to_wire(), level.delay_ms());
+                self.pressure.set_state(now, OverloadState::from_wire(self.overload));
                 self.beat(effects);
             }
             Event::LinkUp { link, peer, dial } => self.on_link_up(link, peer, dial, effects),

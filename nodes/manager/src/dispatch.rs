@@ -8,7 +8,8 @@ use hyperscale_codec::{Attempt, ErrorCode, Head, JobId, RawFrame, Sequence};
 use hyperscale_core::LinkId;
 use hyperscale_jobs::{Dag, Units};
 use hyperscale_ledger::ManagerEntry;
-use hyperscale_stats::{Totals, WindowMerge};
+use hyperscale_reliability::StatsPace;
+use hyperscale_stats::{StatsBuffer, Totals, WindowMerge};
 
 use crate::core::{Command, ManagerCore, ManagerEffects, refuse};
 use crate::job::{DcJob, DcWorkflow};
@@ -68,6 +69,7 @@ impl ManagerCore {
             of: dispatch.units.to_native(),
         };
         let steps = DcJob::steps(&plan);
+        let windows = StatsBuffer::new(&steps, plan.window);
         let job = DcJob {
             id,
             owner,
@@ -85,6 +87,9 @@ impl ManagerCore {
             view: WindowMerge::new(&steps),
             totals: Totals::new(steps),
             view_since: None,
+            offered_to: None,
+            windows,
+            pace: StatsPace::new(plan.window, self.now, self.config.seed ^ token).of_windows(),
             sequence: Sequence(0),
             accepted_at: self.now,
             started_at: None,

@@ -93,7 +93,7 @@ impl ManagerCore {
         let (now, manager) = (self.now, self.config.identity.node);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.ended_at = Some(now);
-        pass_up(job, manager, batched(&self.links, job), effects);
+        pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
         if job.workers.values().any(|record| record.state != WorkerState::Ok) {
             send_totals(job, effects);
         }

@@ -10,7 +10,8 @@ use hyperscale_core::{Instant, LinkId};
 use hyperscale_fleet::ClockOffset;
 use hyperscale_jobs::{Dag, Units};
 use hyperscale_plan::Plan;
-use hyperscale_stats::{Totals, WindowMerge};
+use hyperscale_reliability::{BackpressureLevel, StatsFill, StatsPace};
+use hyperscale_stats::{StatsBuffer, Totals, WindowMerge};
 
 use crate::core::{Owner, REMEMBER};
 use crate::workflows::wire;
@@ -112,6 +113,12 @@ pub(crate) struct DcJob {
     /// A sender is a worker's share of a workflow: several run at once, and each tells of its windows.
     pub(crate) view: WindowMerge<(NodeId, WorkflowId)>,
     pub(crate) view_since: Option<Instant>,
+    /// The last window of what was merged when its gate was last asked whether it takes it.
+    pub(crate) offered_to: Option<u32>,
+    /// Windows of all workers, as they went up.
+    pub(crate) windows: StatsBuffer,
+    /// What its gate takes of them.
+    pub(crate) pace: StatsPace,
     pub(crate) sequence: Sequence,
     pub(crate) accepted_at: Instant,
     /// Start of the first workflow: windows are counted from here.
@@ -184,10 +191,18 @@ impl DcJob {
         waiting.filter_map(|(workflow, _)| workflow.assigned_at).map(|at| at + READY_PATIENCE).min()
     }
 
-    /// When what waits for the view goes up: at the end of its last window, in which another workflow may begin or
-    /// go on after one has ended; where somebody has not told of it by then, a little later.
+    /// When what waits for the view goes up, if the gate takes it.
     pub(crate) fn view_deadline(&self) -> Option<Instant> {
-        let windows = self.view.waits_to()?.saturating_add(1);
+        let talks = self.orphaned_since.is_none() && self.ended_at.is_none();
+        let pace = self.pace.next_deadline().filter(|_| talks);
+        self.merged_at().into_iter().chain(pace).min()
+    }
+
+    /// When the windows that wait are merged: at the end of the last one, in which another workflow may begin or go on
+    /// after one has ended; where somebody has not told of it by then, a little later.
+    fn merged_at(&self) -> Option<Instant> {
+        let to = self.view.waits_to().filter(|to| self.offered_to < Some(*to))?;
+        let windows = to.saturating_add(1);
         let over = self.started_at.unwrap_or(self.accepted_at) + self.plan.window.saturating_mul(windows);
         let late = || self.view_since.map_or(over, |since| over.max(since)) + VIEW_PATIENCE;
         Some(if self.view.is_complete() { over } else { late() })
@@ -195,6 +210,16 @@ impl DcJob {
 
     pub(crate) fn view_is_due(&self, now: Instant) -> bool {
         self.view_deadline().is_some_and(|due| due <= now)
+    }
+
+    /// How full this job makes what is kept of statistics.
+    pub(crate) fn fill(&self) -> StatsFill {
+        StatsFill::of_windows(self.view.waiting(), self.plan.window)
+    }
+
+    /// What its workers are asked for: the worse of what this node and the gate above want.
+    pub(crate) fn level(&self, own: BackpressureLevel) -> BackpressureLevel {
+        own.max(self.pace.level())
     }
 
     /// It has ended, and nobody will take the result.
@@ -205,6 +230,7 @@ impl DcJob {
     /// Its owner talks to this manager, perhaps again.
     pub(crate) fn owned_over(&mut self, link: LinkId) {
         (self.gate_link, self.orphaned_since, self.given_up) = (link, None, false);
+        self.pace.begin_again();
     }
 
     /// How long its owner has been away without its result, or without a word that it keeps its last figures.

@@ -2,21 +2,28 @@
 //! views; snapshots of each source go up as they are, so that the gate's total needs no trust in this memory.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsColumns, StatsFinal, StatsFinalAck,
-    StatsSnapshot, StatsUpdate,
+    ArchivedStatsAck, ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsColumns, StatsFinal,
+    StatsFinalAck, StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{
     Epoch, ErrorCode, Features, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId, WorkflowId,
 };
-use hyperscale_core::LinkId;
+use hyperscale_core::{Instant, LinkId};
 use hyperscale_fleet::PeerLink;
-use hyperscale_stats::{ColumnsBuilder, Held, Source, all_cells, build_all};
+use hyperscale_reliability::{BackpressureLevel, StatsFill, StatsSent, Wanted};
+use hyperscale_stats::{ColumnsBuilder, Held, Source, Taken, all_cells, build_all, relieve};
 
 use crate::core::{ManagerCore, ManagerEffects, NOT_REGISTERED, Owner, refuse};
 use crate::job::DcJob;
 use crate::workflows::{millis, wire};
+
+/// The number of messages of statistics; their receipts name what they are for.
+const STATISTICS: u32 = 1;
+/// Bytes of the windows of all jobs.
+const WINDOWS_MAX: usize = 256 << 20;
 
 impl ManagerCore {
     fn sender(
@@ -77,9 +84,10 @@ impl ManagerCore {
         let now = self.now;
         let manager = self.config.identity.node;
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        let mut gap = false;
         let taken = job
             .totals
-            .take_delta(columns, |_, _, _| {})
+            .take_delta(columns, |_, _, taken| gap |= taken == Taken::Gap)
             .and_then(|()| job.view.take((node, workflow_of(columns)), columns));
         if let Err(error) = taken {
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
@@ -87,9 +95,11 @@ impl ManagerCore {
         }
         job.view_since.get_or_insert(now);
         if job.view_is_due(now) {
-            pass_up(job, manager, batched(&self.links, job), effects);
+            pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
         }
-        acknowledge(&mut self.ack, link, frame, columns, effects);
+        self.pressure.rise(now, job.fill());
+        let level = job.level(self.pressure.level());
+        acknowledge(&mut self.ack, (link, frame), columns, (level, gap), effects);
     }
 
     pub(crate) fn on_snapshot(
@@ -111,7 +121,7 @@ impl ManagerCore {
         if is_final && !columns.more {
             job.view.forget((node, workflow_of(columns)));
             if job.view_is_due(now) {
-                pass_up(job, manager, batched(&self.links, job), effects);
+                pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
             }
             job.found_again(node);
             // Of one that was lost, it comes after the gate has kept all others, and perhaps after the gate itself.
@@ -119,7 +129,8 @@ impl ManagerCore {
         }
         // The body goes up byte for byte; only its envelope is this node's.
         effects.forward(job.gate_link, frame.bytes);
-        acknowledge(&mut self.ack, link, frame, columns, effects);
+        let level = job.level(self.pressure.level());
+        acknowledge(&mut self.ack, (link, frame), columns, (level, false), effects);
         if is_final {
             // Its gate is given up: nobody else will tell this worker that it need not keep them.
             self.let_go_if_abandoned(id, effects);
@@ -143,12 +154,54 @@ impl ManagerCore {
         }
     }
 
+    /// The gate took windows in, or a total that was passed on.
+    pub(crate) fn on_stats_acked(&mut self, link: LinkId, ack: &ArchivedStatsAck) {
+        let (now, own) = (self.now, self.config.identity.node.to_bytes());
+        let Some(job) = self.jobs.get_mut(&JobId::from_bytes(ack.job)).filter(|job| job.gate_link == link)
+        else {
+            return;
+        };
+        let sources = ack.source_worker.iter().zip(ack.source_sequence.iter());
+        let newest = job.sequence.0;
+        let mut windows = sources.filter(|(worker, _)| **worker == own);
+        // One of nothing is for what was not read: it is not on its way any more.
+        let all = ack.source_worker.is_empty() || windows.any(|(_, told)| told.to_native() >= newest);
+        let delay = Duration::from_millis(ack.delay_ms.to_native().into());
+        job.pace.on_ack(now, BackpressureLevel::from_wire(ack.level), delay, all);
+        if ack.want_snapshot {
+            job.pace.want_snapshot();
+        }
+    }
+
+    /// The gate tells how much it takes, beside something else.
+    pub(crate) fn on_level(&mut self, link: LinkId, id: JobId, level: u8, delay_ms: u32) {
+        let delay = Duration::from_millis(delay_ms.into());
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.gate_link == link) {
+            job.pace.on_ack(self.now, BackpressureLevel::from_wire(level), delay, false);
+        }
+    }
+
+    /// How full the statistics plane is.
+    pub(crate) fn fill(&self) -> StatsFill {
+        let live = self.jobs.values().filter(|job| job.ended_at.is_none());
+        live.map(DcJob::fill).fold(StatsFill::default(), StatsFill::or)
+    }
+
+    /// From time to time: what is kept grows old, and the level falls where there is room again.
+    pub(crate) fn tend_statistics(&mut self) {
+        let now = self.now;
+        self.jobs.values_mut().for_each(|job| job.windows.promote(now));
+        let fill = self.fill();
+        self.pressure.tick(now, fill);
+        relieve(WINDOWS_MAX, self.jobs.values_mut().map(|job| &mut job.windows));
+    }
+
     pub(crate) fn flush_late_views(&mut self, effects: &mut ManagerEffects) {
         let now = self.now;
         let manager = self.config.identity.node;
         for job in self.jobs.values_mut() {
             if job.view_is_due(now) {
-                pass_up(job, manager, batched(&self.links, job), effects);
+                pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
             }
         }
     }
@@ -198,7 +251,7 @@ fn columns_of(job: &DcJob, wanted: impl Fn(&Held<'_>) -> bool) -> Vec<StatsColum
     let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);
     let rows = || job.totals.rows().filter(|held| wanted(held));
     let through = rows().map(|held| held.through).max().unwrap_or_default();
-    let mut builder = ColumnsBuilder::new(job.id, job.fence_token, 0, through, window_ms);
+    let mut builder = ColumnsBuilder::new(job.id, job.fence_token, through, through, window_ms);
     rows().for_each(|held| builder.push(held.source, held.sequence, held.workflow, held.cells));
     builder.build()
 }
@@ -213,14 +266,54 @@ pub(crate) fn batched(links: &BTreeMap<LinkId, PeerLink>, job: &DcJob) -> bool {
     links.get(&job.gate_link).is_some_and(|link| link.common.contains(Features::BATCHED_STATS))
 }
 
-/// Sends the merged windows up under the manager's own name: of all workflows together, or a message for each.
-pub(crate) fn pass_up(job: &mut DcJob, manager: NodeId, batched: bool, effects: &mut ManagerEffects) {
+/// The windows that are merged: kept here, and sent up as far as the gate takes them.
+pub(crate) fn pass_up(
+    job: &mut DcJob,
+    (now, manager): (Instant, NodeId),
+    batched: bool,
+    (sent, effects): (&mut StatsSent, &mut ManagerEffects),
+) {
     job.view_since = None;
-    let in_flight = job.view.in_flight();
+    job.offered_to = job.offered_to.max(job.view.waits_to());
+    if job.orphaned_since.is_some() && job.ended_at.is_none() {
+        return;
+    }
+    let takes = job.pace.takes_windows();
+    let wanted = if job.ended_at.is_some() {
+        Wanted { windows: takes, ..Wanted::default() }
+    } else {
+        let to = job.offered_to.unwrap_or_default();
+        job.pace.poll(now, to, job.view.waits_to().is_some())
+    };
+    if wanted.again {
+        for columns in columns_of(job, |held| !held.is_final) {
+            effects.send(job.gate_link, Head::default().job(job.id), &StatsSnapshot(columns));
+        }
+    }
+    if wanted.windows {
+        send_windows(job, (now, manager), batched, (sent, effects));
+    } else if !takes {
+        // The gate draws its views from the workers' totals.
+        let windows = &mut job.windows;
+        job.view.flush(|merged| windows.insert(now, merged.span(), merged.workflows));
+    }
+}
+
+/// Sends the merged windows up under the manager's own name: of all workflows together, or a message for each.
+fn send_windows(
+    job: &mut DcJob,
+    (now, manager): (Instant, NodeId),
+    batched: bool,
+    (sent, effects): (&mut StatsSent, &mut ManagerEffects),
+) {
+    let (in_flight, level) = (job.view.in_flight(), job.pace.level());
+    let mut merged = 1;
     let window_ms = u32::try_from(millis(job.plan.window)).unwrap_or(1000);
     let sequence = Sequence(job.sequence.0.saturating_add(1));
-    let (id, token) = (job.id, job.fence_token);
+    let (id, token, kept) = (job.id, job.fence_token, &mut job.windows);
     let messages = job.view.flush(|windows| {
+        kept.insert(now, windows.span(), windows.workflows);
+        merged = windows.to.saturating_sub(windows.from).saturating_add(1);
         let begin = || {
             let builder = ColumnsBuilder::new(id, token, windows.from, windows.to, window_ms);
             builder.ending_at_us(windows.end_us)
@@ -245,20 +338,22 @@ pub(crate) fn pass_up(job: &mut DcJob, manager: NodeId, batched: bool, effects: 
         *first = in_flight;
     }
     job.sequence = sequence;
+    sent.count(level, messages.len(), merged);
     for columns in messages {
-        effects.send(job.gate_link, Head::default().job(id), &StatsUpdate(columns));
+        effects.send(job.gate_link, Head::request(STATISTICS).job(id), &StatsUpdate(columns));
     }
 }
 
 fn acknowledge(
     ack: &mut StatsAck,
-    link: LinkId,
-    frame: &RawFrame<'_>,
+    (link, frame): (LinkId, &RawFrame<'_>),
     columns: &ArchivedStatsColumns,
+    (level, want_snapshot): (BackpressureLevel, bool),
     effects: &mut ManagerEffects,
 ) {
     if frame.header.flags.contains(Flags::WANTS_REPLY) {
         ack.acknowledge(columns);
+        (ack.level, ack.delay_ms, ack.want_snapshot) = (level.to_wire(), level.delay_ms(), want_snapshot);
         effects.send(link, Head::reply(frame.header.correlation), ack);
     }
 }

@@ -2,7 +2,7 @@
 
 use hyperscale_codec::NodeId;
 use hyperscale_core::Instant;
-use hyperscale_fleet::{Card, load_reason, node_row, progress};
+use hyperscale_fleet::{Card, load_reason, node_row, progress, receiver_gauges, sender_gauges};
 use hyperscale_health::HealthSignals as _;
 use hyperscale_view::{Gauge, NodeRow, Reason, ShardView};
 
@@ -45,6 +45,8 @@ impl ManagerCore {
             gauges: [
                 self.membership.gauges(),
                 self.calls.gauges(),
+                sender_gauges(&self.sent),
+                receiver_gauges(&self.pressure, self.fill(), self.jobs.values().map(|job| &job.windows)),
                 vec![
                     level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
                     level("hyperscale_manager_gate_links", "Links to shards of gates.", gates),

@@ -280,7 +280,7 @@ fn a_worker_that_is_silent_for_thirty_seconds_is_lost_and_evicted_though_its_lin
 #[test]
 fn a_loaded_manager_asks_in_its_receipts_for_statistics_that_are_fewer_and_later() {
     let mut manager = running();
-    let states = [(1, 1, 100), (3, 3, 1_000), (2, 2, 500), (0, 0, 0)];
+    let states = [(0, 0, 0), (1, 1, 100), (2, 2, 500), (3, 3, 1_000)];
     for ((state, level, delay_ms), k) in states.into_iter().zip(0..) {
         manager.handle(Event::Local(Local::Overload(state)));
         manager.window(k, u64::from(k) + 1, 10);

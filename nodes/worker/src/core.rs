@@ -18,6 +18,7 @@ use hyperscale_codec::{
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
 use hyperscale_engine::orders::{Order, Origin, Report, ShareKey};
 use hyperscale_fleet::{BEAT, Calls, Dialer, Identity, Membership, MembershipConfig, PeerLink};
+use hyperscale_reliability::StatsSent;
 
 use crate::calls::Call;
 use crate::peers::OVERLOADED;
@@ -91,6 +92,8 @@ pub struct WorkerCore {
     /// A manager took this one on.
     pub(crate) joined: bool,
     pub(crate) standings: BTreeMap<LinkId, Standing>,
+    /// Messages of statistics, for metrics.
+    pub(crate) sent: StatsSent,
     next_beat: Instant,
     epochs: u32,
     scratch: Vec<u8>,
@@ -112,6 +115,7 @@ impl WorkerCore {
             drained: false,
             joined: false,
             standings: BTreeMap::new(),
+            sent: StatsSent::default(),
             next_beat: Instant::ZERO,
             epochs: 0,
             scratch: Vec::new(),
@@ -156,9 +160,7 @@ impl WorkerCore {
             }
             Kind::StatsAck => {
                 let ack = frame.decode::<StatsAck>(scratch)?;
-                let acked = ack.source_epoch.iter().zip(ack.source_sequence.iter());
-                let acked = acked.map(|(epoch, sequence)| (epoch.to_native(), sequence.to_native()));
-                self.on_stats_acked(JobId::from_bytes(ack.job), &acked.collect::<Vec<_>>(), effects);
+                self.on_stats_acked(JobId::from_bytes(ack.job), ack, effects);
             }
             Kind::StatsFinalAck => {
                 let ack = frame.decode::<StatsFinalAck>(scratch)?;
@@ -381,19 +383,6 @@ impl WorkerCore {
             })
             .collect();
         keys.into_iter().for_each(|key| self.release(key, effects));
-    }
-
-    /// The manager has taken these (epoch, sequence) in: an ended share's last ones are safe there.
-    fn on_stats_acked(&mut self, job: JobId, acked: &[(u64, u64)], effects: &mut WorkerEffects) {
-        let told = self.shares.values_mut().filter(|share| share.key.job == job && share.has_told(acked));
-        let told: Vec<ShareKey> = told
-            .map(|share| {
-                share.result_received = true;
-                share.key
-            })
-            .collect();
-        told.into_iter().for_each(|key| self.settle_end(key));
-        self.tell_if_drained(effects);
     }
 
     /// Forgets a share once both its result and its finals are safe elsewhere.

@@ -48,6 +48,7 @@ impl WorkerCore {
         let over: Vec<ShareKey> = own
             .filter_map(|share| {
                 (share.link, share.orphaned_since) = (link, None);
+                share.pace.begin_again();
                 share.is_over().then_some(share.key)
             })
             .collect();

@@ -5,16 +5,14 @@
 
 use std::time::Duration;
 
-use hyperscale_codec::messages::{StatsColumns, StatsSnapshot, StatsUpdate};
-use hyperscale_codec::{Features, Head, NodeId, Sequence, ShardId};
+use hyperscale_codec::messages::{ArchivedStatsAck, StatsColumns, StatsSnapshot, StatsUpdate};
+use hyperscale_codec::{Features, Head, JobId, NodeId, Sequence, ShardId};
 use hyperscale_engine::orders::{Ended, Order, Report, ShareKey};
+use hyperscale_reliability::{BackpressureLevel, Wanted};
 use hyperscale_stats::{CellSet, ColumnsBuilder, Source, build_all};
 
 use crate::core::{Command, WorkerCore, WorkerEffects};
 use crate::share::{STATISTICS, ShardPart, Share};
-
-/// A snapshot goes up at least so often.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
 
 impl WorkerCore {
     pub(crate) fn on_report(&mut self, report: Report, effects: &mut WorkerEffects) {
@@ -74,32 +72,71 @@ impl WorkerCore {
         late.into_iter().for_each(|key| self.flush(key, effects));
     }
 
+    /// Sends what the share's manager takes at present; the rest merges on.
     fn flush(&mut self, key: ShareKey, effects: &mut WorkerEffects) {
         let (now, node) = (self.now, self.config.identity.node);
         let Some(share) = self.shares.get_mut(&key) else { return };
         share.pending_since = None;
         // Without a manager windows merge on, and cost nothing but resolution.
-        let link = share.link;
-        if share.orphaned_since.is_some() || !share.parts.iter().any(|part| part.dirty) {
+        if share.orphaned_since.is_some() {
             return;
         }
-        bump(share, |part| part.dirty);
-        let batched = self.links.get(&link).is_some_and(|link| link.common.contains(Features::BATCHED_STATS));
-        for columns in share.updates(node, batched) {
-            effects.send(link, Head::request(STATISTICS).job(key.job), &StatsUpdate(columns));
+        let waiting = share.parts.iter().any(|part| part.dirty);
+        let wanted = if share.is_over() {
+            // The last total of all goes next, whatever the level.
+            Wanted { windows: waiting && share.pace.takes_windows(), ..Wanted::default() }
+        } else {
+            share.pace.poll(now, share.pending_to, waiting)
+        };
+        let (link, level) = (share.link, share.pace.level());
+        let windows =
+            share.pending_to.saturating_sub(share.pending_from.unwrap_or(share.pending_to)).saturating_add(1);
+        if wanted.windows {
+            let features = self.links.get(&link).map(|link| link.common);
+            let batched = features.is_some_and(|common| common.contains(Features::BATCHED_STATS));
+            bump(share, |part| part.dirty);
+            let messages = share.updates(node, batched);
+            self.sent.count(level, messages.len(), windows);
+            for columns in messages {
+                effects.send(link, Head::request(STATISTICS).job(key.job), &StatsUpdate(columns));
+            }
+            share.forget_pending();
         }
-        for part in share.parts.iter_mut().filter(|part| part.dirty) {
-            part.pending.clear();
-            part.dirty = false;
-        }
-        share.pending_from = None;
-        if share.last_snapshot.is_some_and(|at| now.since(at) >= SNAPSHOT_EVERY) {
-            share.last_snapshot = Some(now);
+        if wanted.snapshot {
             bump(share, |_| true);
-            for columns in share.columns(node, true).build() {
+            let messages = share.columns(node, true).build();
+            self.sent.count(level, messages.len(), if wanted.windows { 1 } else { windows });
+            for columns in messages {
                 effects.send(link, Head::request(STATISTICS).job(key.job), &StatsSnapshot(columns));
             }
+            // It holds what was merged, too: what comes after it goes on from there.
+            share.forget_pending();
         }
+    }
+
+    /// A receipt: what it is for, and how much more is welcome. An ended share's last figures are safe there.
+    pub(crate) fn on_stats_acked(&mut self, job: JobId, ack: &ArchivedStatsAck, effects: &mut WorkerEffects) {
+        let now = self.now;
+        let acked = ack.source_epoch.iter().zip(ack.source_sequence.iter());
+        let acked: Vec<(u64, u64)> =
+            acked.map(|(epoch, sequence)| (epoch.to_native(), sequence.to_native())).collect();
+        let level = BackpressureLevel::from_wire(ack.level);
+        let delay = Duration::from_millis(ack.delay_ms.to_native().into());
+        let mut told = Vec::new();
+        for share in self.shares.values_mut().filter(|share| share.key.job == job) {
+            // One of nothing is for what was not read: it is not on its way any more.
+            let all = share.acked(&acked) || acked.is_empty();
+            share.pace.on_ack(now, level, delay, all);
+            if ack.want_snapshot {
+                share.pace.want_snapshot();
+            }
+            if share.has_told(&acked) {
+                share.result_received = true;
+                told.push(share.key);
+            }
+        }
+        told.into_iter().for_each(|key| self.settle_end(key));
+        self.tell_if_drained(effects);
     }
 
     fn on_hungry(&mut self, key: ShareKey, shard: ShardId, effects: &mut WorkerEffects) {
@@ -160,6 +197,16 @@ impl WorkerCore {
 }
 
 impl Share {
+    /// What was merged is sent, or in what is.
+    fn forget_pending(&mut self) {
+        for part in self.parts.iter_mut().filter(|part| part.dirty) {
+            part.pending.clear();
+            part.dirty = false;
+        }
+        self.pending_from = None;
+        self.told_to = Some(self.pending_to);
+    }
+
     /// All parts: deltas of those with something new, or everything since their epochs began.
     pub(crate) fn columns(&self, worker: NodeId, cumulative: bool) -> ColumnsBuilder {
         self.columns_of(worker, cumulative, |_| true)
@@ -173,7 +220,10 @@ impl Share {
     ) -> ColumnsBuilder {
         let from = self.pending_from.unwrap_or(self.pending_to);
         let to = self.pending_to.max(from);
-        let mut builder = ColumnsBuilder::new(self.key.job, self.dc_token, from, to, self.window_ms())
+        let unsent = self.parts.iter().any(|part| part.dirty);
+        let after = self.told_to.filter(|_| unsent).unwrap_or(to);
+        let told_from = if cumulative { after.min(to) } else { from };
+        let mut builder = ColumnsBuilder::new(self.key.job, self.dc_token, told_from, to, self.window_ms())
             .ending_at_us(self.end_us(from, to));
         for part in self.parts.iter().filter(|part| (cumulative || part.dirty) && wanted(part)) {
             let source = Source { worker, shard: part.shard, epoch: part.epoch };

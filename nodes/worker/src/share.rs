@@ -13,6 +13,7 @@ use hyperscale_engine::orders::{Ended, Order, Origin, Prepare, ShareKey};
 use hyperscale_fleet::Asking;
 use hyperscale_jobs::{Units, split};
 use hyperscale_plan::{Plan, Step};
+use hyperscale_reliability::StatsPace;
 use hyperscale_stats::CellSet;
 
 use crate::core::{Command, WorkerEffects, answer};
@@ -38,6 +39,8 @@ pub(crate) struct ShardPart {
     pub(crate) iterations: u64,
     pub(crate) epoch: Epoch,
     pub(crate) sequence: Sequence,
+    /// The last message of which a receipt came.
+    acked: Sequence,
     ready: bool,
     /// Everything since the epoch began.
     pub(crate) total: CellSet,
@@ -75,7 +78,10 @@ pub(crate) struct Share {
     pub(crate) pending_from: Option<u32>,
     pub(crate) pending_to: u32,
     pub(crate) pending_since: Option<Instant>,
-    pub(crate) last_snapshot: Option<Instant>,
+    /// The last window that was sent, as one or in a snapshot that stands for it.
+    pub(crate) told_to: Option<u32>,
+    /// When what is not sent goes.
+    pub(crate) pace: StatsPace,
     canceller: Option<(LinkId, u32)>,
     pub(crate) cancelled: bool,
     /// This node was overloaded while it ran: what it measured is of itself too.
@@ -115,6 +121,7 @@ impl Share {
             iterations,
             epoch: Epoch(0),
             sequence: Sequence(0),
+            acked: Sequence(0),
             ready: false,
             total: CellSet::new(steps),
             pending: CellSet::new(steps),
@@ -141,7 +148,8 @@ impl Share {
             pending_from: None,
             pending_to: 0,
             pending_since: None,
-            last_snapshot: None,
+            told_to: None,
+            pace: StatsPace::new(plan.window, Instant::ZERO, seed_of_pace(key, dispatch.seed.to_native())),
             canceller: None,
             cancelled: false,
             saturated: false,
@@ -238,8 +246,8 @@ impl Share {
         }
         self.started = Some(at.since(job_start));
         self.begins = Some(at + self.from);
-        self.last_snapshot = Some(at);
         let key = self.key;
+        self.pace = StatsPace::new(self.plan.window, at, seed_of_pace(key, self.seed));
         self.order_all(effects, || Order::Start { key, at, job_start });
     }
 
@@ -277,6 +285,15 @@ impl Share {
         self.parts.iter().all(|part| part.final_kept)
     }
 
+    /// Receipts of these (epoch, sequence) came. Whether all that was sent has one now.
+    pub(crate) fn acked(&mut self, acked: &[(u64, u64)]) -> bool {
+        for part in &mut self.parts {
+            let own = acked.iter().filter(|(epoch, _)| *epoch == part.epoch.0);
+            part.acked = own.map(|(_, sequence)| Sequence(*sequence)).fold(part.acked, Sequence::max);
+        }
+        self.parts.iter().all(|part| part.acked >= part.sequence)
+    }
+
     /// Whether the last message of each part is among these (epoch, sequence).
     pub(crate) fn has_told(&self, acked: &[(u64, u64)]) -> bool {
         let told = |part: &ShardPart| acked.iter().any(|(e, s)| *e == part.epoch.0 && *s >= part.sequence.0);
@@ -288,7 +305,9 @@ impl Share {
     }
 
     pub(crate) fn flush_deadline(&self) -> Option<Instant> {
-        self.pending_since.map(|since| since + PATIENCE)
+        let runs = self.orphaned_since.is_none() && !self.is_over();
+        let pace = self.pace.next_deadline().filter(|_| runs);
+        self.pending_since.map(|since| since + PATIENCE).into_iter().chain(pace).min()
     }
 
     /// Where the figures end, since the job's start: with the last window, or with the share within it.
@@ -362,6 +381,11 @@ impl Share {
         };
         effects.send_with(link, asking.head().job(self.key.job), &asking.extensions, &result);
     }
+}
+
+/// So that the shares of a job do not wait for the same random times, nor for those of its load.
+fn seed_of_pace(key: ShareKey, seed: u64) -> u64 {
+    seed ^ (u64::from(key.workflow.0) << 32) ^ 0x7061_6365
 }
 
 /// Spreads a worker's iterations over its parts by their units: as even as whole numbers allow.

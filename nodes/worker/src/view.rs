@@ -1,7 +1,7 @@
 //! What this worker tells of itself to the admin port.
 
 use hyperscale_core::Instant;
-use hyperscale_fleet::{Card, load_reason, node_row};
+use hyperscale_fleet::{Card, load_reason, node_row, sender_gauges};
 use hyperscale_view::{Gauge, Reason, ShardView};
 
 use crate::core::WorkerCore;
@@ -29,6 +29,7 @@ impl WorkerCore {
             gauges: [
                 self.membership.gauges(),
                 self.calls.gauges(),
+                sender_gauges(&self.sent),
                 vec![
                     level(
                         "hyperscale_worker_shares",

@@ -3,6 +3,7 @@
 //! Frames are encoded at once into one arena that is reused from batch to batch, so a warm core sends without
 //! allocating; the driver copies each frame into its link's queue.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -37,11 +38,19 @@ pub struct Effects<C> {
     arena: Vec<u8>,
     list: Vec<Effect<C>>,
     failed: Option<EncodeError>,
+    /// Links with much to send, and how much.
+    unsent: BTreeMap<LinkId, usize>,
 }
 
 impl<C> Default for Effects<C> {
     fn default() -> Self {
-        Self { encoder: Encoder::default(), arena: Vec::new(), list: Vec::new(), failed: None }
+        Self {
+            encoder: Encoder::default(),
+            arena: Vec::new(),
+            list: Vec::new(),
+            failed: None,
+            unsent: BTreeMap::new(),
+        }
     }
 }
 
@@ -118,6 +127,27 @@ impl<C> Effects<C> {
     pub fn refuse_unknown(&mut self, link: LinkId, frame: &RawFrame<'_>) {
         let error = AdmitError::Kind { kind: frame.header.kind };
         self.refuse(link, frame, error.code(), error.to_string());
+    }
+
+    /// Bytes that a link's peer has yet to take, as the driver tells of links that have much to send; of others 0. A core
+    /// that can do without sending asks first.
+    #[must_use]
+    pub fn unsent(&self, link: LinkId) -> usize {
+        self.unsent.get(&link).copied().unwrap_or(0)
+    }
+
+    /// The driver's word on that; 0 for a link that is gone, or has little to send.
+    pub fn set_unsent(&mut self, link: LinkId, bytes: usize) {
+        if bytes > 0 {
+            self.unsent.insert(link, bytes);
+        } else if !self.unsent.is_empty() {
+            self.unsent.remove(&link);
+        }
+    }
+
+    /// Links with much to send, to be looked at again.
+    pub fn unsent_mut(&mut self) -> &mut BTreeMap<LinkId, usize> {
+        &mut self.unsent
     }
 
     /// Asks for a connection.

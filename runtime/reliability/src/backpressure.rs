@@ -6,7 +6,7 @@
 
 mod pace;
 
-pub use pace::{StatsPace, Wanted};
+pub use pace::{StatsPace, StatsSent, Wanted};
 
 use std::time::Duration;
 
@@ -160,6 +160,22 @@ impl StatsFill {
     /// Bytes that may.
     pub const BYTES_MAX: u64 = 32 << 20;
 
+    /// Windows of this length that wait for a sender. Those older than a minute have moved on and wait no more.
+    #[must_use]
+    pub fn of_windows(waiting: u32, window: Duration) -> Self {
+        let minute = 60_000_u128.checked_div(window.as_millis()).unwrap_or(u128::MAX);
+        let waiting = waiting.min(u32::try_from(minute).unwrap_or(u32::MAX));
+        Self { windows: (waiting, Self::windows_max(window)), ..Self::default() }
+    }
+
+    /// Of two jobs, the fuller.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let of = |(held, most): (u32, u32)| u64::from(held).saturating_mul(1_000).checked_div(most.into());
+        let windows = if of(other.windows) > of(self.windows) { other.windows } else { self.windows };
+        Self { windows, frames: self.frames.max(other.frames), bytes: self.bytes.max(other.bytes) }
+    }
+
     /// Windows of a length that may wait: a minute of them and a quarter, 1,000 at most.
     #[must_use]
     pub fn windows_max(window: Duration) -> u32 {
@@ -185,8 +201,6 @@ impl StatsFill {
 pub struct Backpressure {
     level: BackpressureLevel,
     floor: BackpressureLevel,
-    /// What the node above asks for, which is passed down.
-    above: BackpressureLevel,
     /// When the level last changed.
     changed: Instant,
 }
@@ -194,20 +208,14 @@ pub struct Backpressure {
 impl Default for Backpressure {
     fn default() -> Self {
         let none = BackpressureLevel::None;
-        Self { level: none, floor: none, above: none, changed: Instant::ZERO }
+        Self { level: none, floor: none, changed: Instant::ZERO }
     }
 }
 
 impl Backpressure {
-    /// The level told to senders: the worst of what the node's buffers, its state and the node above it ask for.
+    /// The level told to senders: the worse of what the node's buffers and its state ask for.
     #[must_use]
     pub fn level(&self) -> BackpressureLevel {
-        self.own().max(self.above)
-    }
-
-    /// The level of this node alone.
-    #[must_use]
-    pub fn own(&self) -> BackpressureLevel {
         self.level.max(self.floor)
     }
 
@@ -219,11 +227,6 @@ impl Backpressure {
             (self.level, self.changed) = (self.level.max(self.floor), now);
         }
         self.floor = floor;
-    }
-
-    /// The node above asks for this.
-    pub fn set_above(&mut self, level: BackpressureLevel) {
-        self.above = level;
     }
 
     /// Takes a fill in: the level rises at once.
@@ -242,12 +245,6 @@ impl Backpressure {
         if self.level > BackpressureLevel::None && well_under && now.since(self.changed) >= STEP {
             (self.level, self.changed) = (self.level.better(), now);
         }
-    }
-
-    /// Whether [`Backpressure::tick`] has anything to lower.
-    #[must_use]
-    pub fn is_raised(&self) -> bool {
-        self.level > BackpressureLevel::None
     }
 }
 

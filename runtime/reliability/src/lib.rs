@@ -12,12 +12,13 @@ mod intake;
 mod load_shedding;
 mod overload;
 mod rate_limiting;
+mod ration;
 mod retry;
 mod sample_buffer;
 
 pub use answer::{Answer, AnswerWriter, ShedAnswer};
 pub use backpressure::{
-    Backpressure, BackpressureLevel, StatsFill, StatsPace, Wanted, get_backpressure_level,
+    Backpressure, BackpressureLevel, StatsFill, StatsPace, StatsSent, Wanted, get_backpressure_level,
 };
 pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use hyperscale_codec::{ErrorCode, FrameError, Hello, Limits, Role, Verdict};
 use hyperscale_core::{Core, DialError, DialId, Event, LinkDown, LinkId, Peer};
 
-use super::node::{Carrier, LinkEntry};
+use super::node::{Carrier, LinkEntry, is_statistics};
 use super::strikes::Strikes;
 use super::{Driver, Posted};
 use crate::Cause;
@@ -194,6 +194,9 @@ impl<C: Core + 'static> Driver<C> {
                 match incoming {
                     Incoming::Header(header) => self.enter(|node| wanted = node.judge(now, link, header)),
                     Incoming::Frame(frame) => {
+                        if is_statistics(frame.kind()) {
+                            self.shard.counters().stats_frames.add(1);
+                        }
                         self.enter(|node| node.deliver(now, Event::Frame { link, frame }));
                     }
                     Incoming::Handled(took) => self.enter(|node| node.guard.handled(took)),

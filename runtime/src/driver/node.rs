@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use hyperscale_codec::messages::{ErrorReply, Goodbye};
 use hyperscale_codec::{
-    AdmitError, Encode, Encoder, ErrorCode, Flags, HEADER_LEN, Head, Header, NodeId, RawFrame,
+    AdmitError, Encode, Encoder, ErrorCode, Flags, HEADER_LEN, Head, Header, Kind, NodeId, RawFrame,
 };
 use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer};
 
@@ -21,6 +21,8 @@ use crate::link::Wire;
 use crate::link::handshake::NodeConfig;
 use crate::{Cause, Shard};
 
+/// From so many bytes that wait for its peer on, a core is told of a link.
+const MUCH_UNSENT: usize = 64 << 10;
 /// Events a core may cause in itself before other tasks get a turn.
 const CHAIN_MAX: usize = 4096;
 
@@ -88,6 +90,15 @@ impl Carrier {
         }
     }
 
+    /// Bytes that wait for the peer, if they are many.
+    fn much_unsent(&self) -> usize {
+        let waiting = match self {
+            Self::Socket(wire) => wire.queue.waiting(),
+            Self::Sibling(_) => 0,
+        };
+        if waiting >= MUCH_UNSENT { waiting } else { 0 }
+    }
+
     /// Nothing more is queued.
     pub(super) fn close(&self) {
         match self {
@@ -151,6 +162,11 @@ impl<C: Core> Node<C> {
 
     /// Gives the core one event, and does what follows from it.
     pub(super) fn deliver(&mut self, now: Instant, event: Event<'_, C::Local>) {
+        let links = &self.links;
+        self.effects.unsent_mut().retain(|link, bytes| {
+            *bytes = links.get(link).map_or(0, |entry| entry.carrier.much_unsent());
+            *bytes > 0
+        });
         self.core.handle(now, event, &mut self.effects);
         self.settle(now);
     }
@@ -200,7 +216,12 @@ impl<C: Core> Node<C> {
     pub(super) fn crossed(&mut self, now: Instant, link: LinkId, frame: RawFrame<'_>) {
         let Some(entry) = self.links.get(&link) else { return };
         match frame.admit(entry.peer.hello.role) {
-            Ok(_kind) => self.deliver(now, Event::Frame { link, frame }),
+            Ok(kind) => {
+                if is_statistics(kind) {
+                    self.shard.counters().stats_frames_crossed.add(1);
+                }
+                self.deliver(now, Event::Frame { link, frame });
+            }
             Err(error) => self.not_admitted(now, link, &frame.header, &error),
         }
     }
@@ -331,6 +352,8 @@ impl<C: Core> Node<C> {
                 Effect::Send { link, range } => {
                     let failed = push(&self.shard, &self.links, link, self.effects.frame(range));
                     self.chain.extend(failed);
+                    let unsent = self.links.get(&link).map_or(0, |entry| entry.carrier.much_unsent());
+                    self.effects.set_unsent(link, unsent);
                 }
                 Effect::Refused { link, kind, code } => self.refused(now, link, kind, code),
                 Effect::Datagram { port, to, range } => {
@@ -377,6 +400,11 @@ impl<C: Core> Node<C> {
     pub(super) fn down(&mut self, now: Instant, link: LinkId, why: LinkDown) {
         self.deliver_posted(now, Posted::LinkDown(link, why));
     }
+}
+
+/// Frames of the statistics plane: where they are handled is counted.
+pub(super) const fn is_statistics(kind: Option<Kind>) -> bool {
+    matches!(kind, Some(Kind::StatsUpdate | Kind::StatsSnapshot | Kind::StatsFinal))
 }
 
 /// Queues a frame; what the core is to be told if that ends the link.

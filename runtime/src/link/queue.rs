@@ -35,10 +35,15 @@ impl SendQueue {
         }
     }
 
+    /// Bytes that were queued and are not sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.bytes.borrow().len().saturating_add(self.in_flight.get())
+    }
+
     /// Queues a frame. An empty queue takes any.
     pub(crate) fn push(&self, frame: &[u8]) -> Result<(), Full> {
+        let waiting = self.waiting();
         let mut bytes = self.bytes.borrow_mut();
-        let waiting = bytes.len().saturating_add(self.in_flight.get());
         if waiting > 0 && waiting.saturating_add(frame.len()) > self.max {
             return Err(Full);
         }
@@ -110,6 +115,7 @@ mod tests {
         assert_eq!(take(&queue, &mut out), Poll::Ready(true));
         assert_eq!(queue.push(b"ghi"), Err(Full));
         assert_eq!(queue.push(b"gh"), Ok(()));
+        assert_eq!(queue.waiting(), 8);
     }
 
     #[test]

@@ -347,5 +347,21 @@ impl StatsBuffer {
     }
 }
 
+/// Takes memory from the largest of these buffers, step by step, until all of them hold `bytes_max` at most. `false`:
+/// there is nothing more to give.
+pub fn relieve<'a>(bytes_max: usize, buffers: impl Iterator<Item = &'a mut StatsBuffer>) -> bool {
+    let mut all: Vec<&mut StatsBuffer> = buffers.collect();
+    loop {
+        let held = all.iter().map(|buffer| buffer.bytes()).fold(0, usize::saturating_add);
+        if held <= bytes_max {
+            return true;
+        }
+        all.sort_by_key(|buffer| std::cmp::Reverse(buffer.bytes()));
+        if !all.iter_mut().any(|buffer| buffer.relieve()) {
+            return false;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

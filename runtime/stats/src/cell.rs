@@ -143,6 +143,28 @@ impl Cell {
         }
     }
 
+    /// Adds what `newer` has beyond `older`, an earlier state of the same cell. The level of requests in flight is not
+    /// a count, and not added.
+    pub fn merge_difference(&mut self, newer: &Self, older: &Self) {
+        macro_rules! add {
+            ($($field:ident),+) => {
+                $(self.$field = self.$field.saturating_add(newer.$field.saturating_sub(older.$field));)+
+            };
+        }
+        add!(count, errors, cancelled, dropped, due, started, late, bytes_in, bytes_out);
+        self.latency.merge_difference(&newer.latency, &older.latency);
+        self.service.merge_difference(&newer.service, &older.service);
+        self.lateness.merge_difference(&newer.lateness, &older.lateness);
+        self.connect.merge_difference(&newer.connect, &older.connect);
+        let counts = |sum: &mut [u64], newer: &[u64], older: &[u64]| {
+            for ((sum, newer), older) in sum.iter_mut().zip(newer).zip(older) {
+                *sum = sum.saturating_add(newer.saturating_sub(*older));
+            }
+        };
+        counts(&mut self.statuses, &newer.statuses, &older.statuses);
+        counts(&mut self.error_kinds, &newer.error_kinds, &older.error_kinds);
+    }
+
     /// Takes a later window of the same shard: adds it, and replaces the level of requests in flight.
     pub fn advance(&mut self, delta: &Self) {
         self.in_flight = 0;
@@ -251,6 +273,13 @@ impl CellSet {
     /// Takes a later window of the same shard ([`Cell::advance`]).
     pub fn advance(&mut self, delta: &Self) {
         self.zip(delta, Cell::advance);
+    }
+
+    /// Adds what `newer` has beyond `older`, cell by cell.
+    pub fn merge_difference(&mut self, newer: &Self, older: &Self) {
+        for ((mine, newer), older) in self.cells_mut().zip(newer.cells()).zip(older.cells()) {
+            mine.merge_difference(newer.1, older.1);
+        }
     }
 
     fn zip(&mut self, other: &Self, each: impl Fn(&mut Cell, &Cell)) {

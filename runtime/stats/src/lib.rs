@@ -14,9 +14,9 @@ mod part;
 mod totals;
 mod windows;
 
-pub use buffer::{Span, StatsBuffer, StatsTier};
+pub use buffer::{Span, StatsBuffer, StatsTier, relieve};
 pub use builder::{ColumnsBuilder, build_all};
 pub use cell::{Cell, CellSet};
 pub use columns::{MergeError, Source, all_cells, cells_of, merge_cell, sources_of};
-pub use totals::{Held, Taken, Totals};
+pub use totals::{Held, Replaced, Taken, Totals};
 pub use windows::{WindowMerge, Windows};

@@ -28,6 +28,9 @@ pub enum Taken {
     Gap,
 }
 
+/// Is shown each snapshot that took the place of another.
+type See<'a> = &'a mut dyn FnMut(Replaced<'_>);
+
 #[derive(Debug)]
 struct Row {
     workflow: WorkflowId,
@@ -35,6 +38,21 @@ struct Row {
     is_final: bool,
     through: u32,
     cells: CellSet,
+}
+
+/// A snapshot that took the place of another.
+#[derive(Debug, Clone, Copy)]
+pub struct Replaced<'a> {
+    /// Of which workflow.
+    pub workflow: WorkflowId,
+    /// The last window in what was there before, if anything was.
+    pub before: Option<u32>,
+    /// The last window in what is there now.
+    pub through: u32,
+    /// What was there.
+    pub older: &'a CellSet,
+    /// What is.
+    pub newer: &'a CellSet,
 }
 
 /// What is held of one source.
@@ -85,7 +103,21 @@ impl Totals {
         is_final: bool,
         each: impl FnMut(Source, Sequence, Taken),
     ) -> Result<(), MergeError> {
-        self.take(columns, if is_final { What::Final } else { What::Snapshot }, each)
+        self.take_snapshot_and_see(columns, is_final, each, &mut |_| {})
+    }
+
+    /// The same; `see` is shown what each source has now, and what it had before.
+    ///
+    /// # Errors
+    /// As [`Totals::take_snapshot`].
+    pub fn take_snapshot_and_see(
+        &mut self,
+        columns: &ArchivedStatsColumns,
+        is_final: bool,
+        each: impl FnMut(Source, Sequence, Taken),
+        see: See<'_>,
+    ) -> Result<(), MergeError> {
+        self.take(columns, if is_final { What::Final } else { What::Snapshot }, each, see)
     }
 
     /// Takes deltas: what each source recorded since its message before.
@@ -97,7 +129,7 @@ impl Totals {
         columns: &ArchivedStatsColumns,
         each: impl FnMut(Source, Sequence, Taken),
     ) -> Result<(), MergeError> {
-        self.take(columns, What::Delta, each)
+        self.take(columns, What::Delta, each, &mut |_| {})
     }
 
     fn take(
@@ -105,6 +137,7 @@ impl Totals {
         columns: &ArchivedStatsColumns,
         what: What,
         mut each: impl FnMut(Source, Sequence, Taken),
+        see: See<'_>,
     ) -> Result<(), MergeError> {
         let told = columns.source_cells.iter().map(|cells| cells.to_native());
         for (index, ((source, sequence), cells)) in sources_of(columns).zip(told).enumerate() {
@@ -112,7 +145,7 @@ impl Totals {
                 Some(workflow) => {
                     let key = Key { what, sequence, workflow, cells };
                     let needless = self.needless(source, key);
-                    needless.map_or_else(|| self.collect(columns, index, source, key), Ok)?
+                    needless.map_or_else(|| self.collect(columns, index, (source, key), see), Ok)?
                 }
                 None => Taken::Part,
             };
@@ -181,8 +214,8 @@ impl Totals {
         &mut self,
         columns: &ArchivedStatsColumns,
         index: usize,
-        source: Source,
-        key: Key,
+        (source, key): (Source, Key),
+        see: See<'_>,
     ) -> Result<Taken, MergeError> {
         let waiting = self.parts.get(&source).map(|part| part.key);
         let begun = if waiting == Some(key) { self.parts.remove(&source) } else { None };
@@ -193,7 +226,7 @@ impl Totals {
         }
         let newer_waits = waiting.is_some_and(|waiting| waiting.supersedes(key));
         let (taken, unused) = if part.is_whole() {
-            self.settle(source, columns.k_to.to_native(), part);
+            self.settle(source, columns.k_to.to_native(), part, see);
             // What waits and is older has nothing left to add.
             (Taken::Fresh, if newer_waits { None } else { self.parts.remove(&source) })
         } else if newer_waits {
@@ -208,9 +241,10 @@ impl Totals {
     }
 
     /// Makes a whole sequence part of the total.
-    fn settle(&mut self, source: Source, through: u32, mut part: Part) {
+    fn settle(&mut self, source: Source, through: u32, mut part: Part, see: See<'_>) {
         let Key { what, sequence, workflow, .. } = part.key;
         let steps = part.cells.steps().len();
+        let before = self.rows.get(&source).map(|row| row.through);
         let row = self.rows.entry(source).or_insert_with(|| Row {
             workflow,
             sequence,
@@ -220,7 +254,10 @@ impl Totals {
         });
         match what {
             What::Delta => row.cells.advance(&part.cells),
-            What::Snapshot | What::Final => std::mem::swap(&mut row.cells, &mut part.cells),
+            What::Snapshot | What::Final => {
+                std::mem::swap(&mut row.cells, &mut part.cells);
+                see(Replaced { workflow, before, through, older: &part.cells, newer: &row.cells });
+            }
         }
         row.sequence = sequence;
         row.through = through;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use hyperscale_codec::messages::ArchivedStatsColumns;
 
-use crate::CellSet;
 use crate::columns::{MergeError, all_cells, merge_cell};
+use crate::{CellSet, Replaced, Span};
 
 /// The windows of one job that were not yet passed on.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct WindowMerge<K> {
     from: Option<u32>,
     to: u32,
     end_us: u64,
+    /// The first window that anybody told of.
+    first: Option<u32>,
 }
 
 /// Windows that leave together.
@@ -32,6 +34,14 @@ pub struct Windows<'a> {
     pub end_us: u64,
     /// What was recorded, a set a workflow.
     pub workflows: &'a [CellSet],
+}
+
+impl Windows<'_> {
+    /// Which they are.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        Span { from: self.from, to: self.to }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,7 +59,7 @@ impl<K: Ord + Copy> WindowMerge<K> {
     #[must_use]
     pub fn new(steps: &[usize]) -> Self {
         let cells = steps.iter().map(|&n| CellSet::new(n)).collect();
-        Self { cells, senders: BTreeMap::new(), from: None, to: 0, end_us: 0 }
+        Self { cells, senders: BTreeMap::new(), from: None, to: 0, end_us: 0, first: None }
     }
 
     /// Waits for this sender from now on.
@@ -76,9 +86,7 @@ impl<K: Ord + Copy> WindowMerge<K> {
             merge_cell(columns, row, cell)?;
             in_flight = in_flight.saturating_add(std::mem::take(&mut cell.in_flight));
         }
-        self.from = Some(self.from.map_or(from, |first| first.min(from)));
-        self.to = self.to.max(to);
-        self.end_us = self.end_us.max(columns.end_us.to_native());
+        self.reach(Span { from, to }, columns.end_us.to_native());
         let told = self.senders.entry(sender).or_default();
         told.in_flight_so_far = told.in_flight_so_far.saturating_add(in_flight);
         told.more = columns.more;
@@ -87,6 +95,40 @@ impl<K: Ord + Copy> WindowMerge<K> {
             told.in_flight = std::mem::take(&mut told.in_flight_so_far);
         }
         Ok(())
+    }
+
+    fn reach(&mut self, span: Span, end_us: u64) {
+        self.from = Some(self.from.map_or(span.from, |first| first.min(span.from)));
+        self.to = self.to.max(span.to);
+        self.end_us = self.end_us.max(end_us);
+        self.first.get_or_insert(span.from);
+    }
+
+    /// Adds what one total has beyond another, of the windows between them: where a sender sends no deltas.
+    pub fn take_difference(&mut self, sender: K, replaced: Replaced<'_>, end_us: u64) {
+        let Replaced { workflow, before, through, older, newer } = replaced;
+        let cells = usize::try_from(workflow.0).ok().and_then(|at| self.cells.get_mut(at));
+        let Some(cells) = cells.filter(|cells| cells.steps().len() == newer.steps().len()) else { return };
+        cells.merge_difference(newer, older);
+        let from = before.map_or(0, |before| before.saturating_add(1)).min(through);
+        self.reach(Span { from, to: through }, end_us);
+        self.told(sender, through);
+    }
+
+    /// A sender has no more of the windows up to this one.
+    pub fn told(&mut self, sender: K, through: u32) {
+        if let Some(told) = self.senders.get_mut(&sender) {
+            told.through = told.through.max(Some(through));
+        }
+    }
+
+    /// Windows that somebody told of and somebody else, who is expected to, did not.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        let through = || self.senders.values().map(|told| told.through);
+        let (Some(Some(newest)), Some(oldest)) = (through().max(), through().min()) else { return 0 };
+        let after = oldest.map_or(self.first.unwrap_or(0), |oldest| oldest.saturating_add(1));
+        newest.saturating_add(1).saturating_sub(after)
     }
 
     /// Whether something waits, and every expected sender has told of its last window.

@@ -2,5 +2,6 @@
 
 mod flood;
 mod forced;
+mod levels;
 mod limits;
 mod stats;

@@ -44,6 +44,7 @@ fn a_manager_flooded_with_figures_loses_none_and_nobody_is_taken_for_dead() {
     for counts in fleet.intake_counts(Role::Manager) {
         assert_eq!(counts.shed(Priority::Critical) + counts.shed(Priority::High), 0);
     }
+    fleet.run_for_ms(20_000);
     let marks = &fleet.network.marks;
     assert_eq!((marks.hits("member seen dead"), marks.hits("member seen suspect")), (0, 0));
     assert_eq!(fleet.state("manager-0"), OverloadState::Healthy);

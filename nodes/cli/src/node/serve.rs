@@ -72,6 +72,7 @@ pub(crate) async fn serve<C: Core + 'static>(
         Some(node) => {
             let mut view = node.with_core(|core| view(core, clock::now()));
             view.gauges.extend(super::intake::gauges(&node.intake_counts()));
+            view.gauges.extend(statistics(&counting.counters().values()));
             if node.datagram_addr(DatagramPort::Membership).is_some() {
                 view.gauges.extend(datagrams(&counting.counters().values()));
             }
@@ -84,6 +85,23 @@ pub(crate) async fn serve<C: Core + 'static>(
     if let Some(node) = ending {
         node.stop().await;
     }
+}
+
+/// Where frames of statistics were handled.
+#[expect(clippy::cast_precision_loss, reason = "the text format has only floats")]
+fn statistics(counters: &CounterValues) -> [Gauge; 2] {
+    [
+        Gauge::counter(
+            "hyperscale_stats_frames_total",
+            "Frames of statistics handled on the shard where they arrived.",
+            counters.stats_frames as f64,
+        ),
+        Gauge::counter(
+            "hyperscale_frames_crossed_total",
+            "Frames of statistics that arrived on another shard of this node and crossed to their own.",
+            counters.stats_frames_crossed as f64,
+        ),
+    ]
 }
 
 /// What came and went by the ports for datagrams.

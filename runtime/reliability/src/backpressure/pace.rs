@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use hyperscale_core::Instant;
-use rand::Rng;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 
 use super::BackpressureLevel;
 
@@ -17,6 +18,8 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
 const PATIENCE: u32 = 3;
 /// Messages without a receipt at most.
 const UNACKED_MAX: u32 = 2;
+/// Who passes windows on takes the last ones of others for so many windows.
+const CLOSING: u32 = 3;
 /// A receiver can slow a sender down, not stop it.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
@@ -27,6 +30,8 @@ pub struct Wanted {
     pub windows: bool,
     /// All that there is.
     pub snapshot: bool,
+    /// The receiver asked for all that there is, or tells nothing any more.
+    pub again: bool,
 }
 
 impl Wanted {
@@ -34,6 +39,35 @@ impl Wanted {
     #[must_use]
     pub const fn any(self) -> bool {
         self.windows || self.snapshot
+    }
+}
+
+/// What a sender sent, over all its jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StatsSent {
+    messages: [u64; 4],
+    merged_windows: u64,
+}
+
+impl StatsSent {
+    /// Counts messages that were sent at a level, and the windows in them.
+    pub fn count(&mut self, level: BackpressureLevel, messages: usize, windows: u32) {
+        if let Some(count) = self.messages.get_mut(usize::from(level.to_wire())) {
+            *count = count.saturating_add(u64::try_from(messages).unwrap_or(u64::MAX));
+        }
+        self.merged_windows = self.merged_windows.saturating_add(u64::from(windows.saturating_sub(1)));
+    }
+
+    /// Messages sent at a level.
+    #[must_use]
+    pub fn messages(&self, level: BackpressureLevel) -> u64 {
+        self.messages.get(usize::from(level.to_wire())).copied().unwrap_or(0)
+    }
+
+    /// Windows beyond the first of each message.
+    #[must_use]
+    pub const fn merged_windows(&self) -> u64 {
+        self.merged_windows
     }
 }
 
@@ -52,15 +86,19 @@ pub struct StatsPace {
     /// The level has just become Reject: what was merged goes for the last time, and all that there is with it. Views
     /// are drawn from differences of totals from then on, the first of them from a total that holds what was shown.
     closing: bool,
+    rejected_at: Instant,
     /// Messages without a receipt, and since when there is one.
     unacked: u32,
     unacked_since: Option<Instant>,
+    /// Whether it has totals of its own, to be told from time to time.
+    totals: bool,
+    rng: SmallRng,
 }
 
 impl StatsPace {
-    /// For a job with windows of this length that begins now.
+    /// For a job with windows of this length that begins now. The seed spreads its delays.
     #[must_use]
-    pub const fn new(window: Duration, now: Instant) -> Self {
+    pub fn new(window: Duration, now: Instant, seed: u64) -> Self {
         Self {
             window,
             level: BackpressureLevel::None,
@@ -70,9 +108,18 @@ impl StatsPace {
             last_snapshot: now,
             want_snapshot: false,
             closing: false,
+            rejected_at: now,
             unacked: 0,
             unacked_since: None,
+            totals: true,
+            rng: SmallRng::seed_from_u64(seed),
         }
+    }
+
+    /// For a sender that merges the windows of others and passes their totals on as they come.
+    #[must_use]
+    pub fn of_windows(self) -> Self {
+        Self { totals: false, ..self }
     }
 
     /// What it does at present: what it was told, or worse while no receipts come.
@@ -83,15 +130,22 @@ impl StatsPace {
 
     /// A receipt came. `all`: of everything that was sent.
     pub fn on_ack(&mut self, now: Instant, level: BackpressureLevel, delay: Duration, all: bool) {
-        let rejects = level == BackpressureLevel::Reject;
-        self.closing = rejects && (self.closing || self.level != level);
-        self.level = level;
+        self.set_level(now, level);
         self.delay = delay.min(DELAY_MAX);
         if all {
             (self.unacked, self.unacked_since) = (0, None);
         } else if let Some(since) = &mut self.unacked_since {
             *since = now;
         }
+    }
+
+    fn set_level(&mut self, now: Instant, level: BackpressureLevel) {
+        let rejects = level == BackpressureLevel::Reject;
+        if rejects && !self.rejects() {
+            self.rejected_at = now;
+        }
+        self.closing = rejects && (self.closing || !self.rejects());
+        self.level = level;
     }
 
     /// The receiver lacks something.
@@ -106,32 +160,52 @@ impl StatsPace {
         self.want_snapshot = true;
     }
 
-    /// What to send now that the windows up to `to` are merged. What is wanted counts as sent. A snapshot without
-    /// windows stands for them too: what was merged is forgotten.
-    pub fn poll(&mut self, now: Instant, to: u32, rng: &mut impl Rng) -> Wanted {
+    /// What to send now that the windows up to `to` are merged; `waiting`: whether any is not sent. What is wanted
+    /// counts as sent. A snapshot without windows stands for them too: what was merged is forgotten.
+    pub fn poll(&mut self, now: Instant, to: u32, waiting: bool) -> Wanted {
         let lost = self.lost_receipts(now);
         if self.unacked >= UNACKED_MAX {
             return Wanted::default();
         }
-        if self.due.is_none() && self.interval_is_over(to) {
-            self.due = Some(now + jittered(self.delay, rng));
+        if !waiting {
+            self.due = None;
+        } else if self.due.is_none() && self.interval_is_over(to) {
+            self.due = Some(now + self.jittered());
         }
-        let rejects = self.level == BackpressureLevel::Reject;
-        let old = now.since(self.last_snapshot) >= SNAPSHOT_EVERY;
-        let all = lost || self.want_snapshot || self.closing;
+        let rejects = self.rejects();
+        let old = self.totals && waiting && now.since(self.last_snapshot) >= SNAPSHOT_EVERY;
+        let again = lost || self.want_snapshot;
         let due = self.due.is_some_and(|due| due <= now) || rejects && old;
-        if !all && !due {
+        if !(again || self.closing && waiting || due) {
             return Wanted::default();
         }
-        let wanted = Wanted { windows: !rejects || self.closing, snapshot: all || rejects || old };
-        (self.due, self.sent_to, self.closing) = (None, Some(to), false);
+        let wanted = Wanted {
+            windows: waiting && (!rejects || self.closing),
+            snapshot: again || self.totals && (self.closing || rejects || old),
+            again,
+        };
+        // Others send their last windows when they hear of it from this one.
+        self.closing &= !self.totals && now.since(self.rejected_at) < self.window.saturating_mul(CLOSING);
+        (self.due, self.sent_to) = (None, Some(to));
         if wanted.snapshot {
             (self.last_snapshot, self.want_snapshot) = (now, false);
         }
-        let sent = u32::from(wanted.windows).saturating_add(u32::from(wanted.snapshot));
-        self.unacked = self.unacked.saturating_add(sent);
-        self.unacked_since.get_or_insert(now);
+        let messages = u32::from(wanted.windows).saturating_add(u32::from(wanted.snapshot && self.totals));
+        if messages > 0 {
+            self.unacked = self.unacked.saturating_add(messages);
+            self.unacked_since.get_or_insert(now);
+        }
         wanted
+    }
+
+    /// Whether the last windows of all may go; what there is in all goes after them, whatever the level.
+    #[must_use]
+    pub fn takes_windows(&self) -> bool {
+        !self.rejects() || self.closing
+    }
+
+    fn rejects(&self) -> bool {
+        self.level == BackpressureLevel::Reject
     }
 
     /// Whether the windows up to `to` are the last of an interval that is not sent. Intervals are counted from the
@@ -146,12 +220,14 @@ impl StatsPace {
     fn lost_receipts(&mut self, now: Instant) -> bool {
         let lost = self.unacked_since.is_some_and(|since| now.since(since) >= self.patience());
         if lost {
-            let worse = self.level.worse();
-            self.closing |= worse == BackpressureLevel::Reject && worse != self.level;
-            self.level = worse;
+            self.set_level(now, self.level.worse());
             (self.unacked, self.unacked_since) = (0, None);
         }
         lost
+    }
+
+    fn jittered(&mut self) -> Duration {
+        if self.delay.is_zero() { self.delay } else { self.delay.mul_f64(self.rng.random_range(0.9..=1.1)) }
     }
 
     fn patience(&self) -> Duration {
@@ -166,10 +242,6 @@ impl StatsPace {
         let due = self.due.filter(|_| self.unacked < UNACKED_MAX);
         due.into_iter().chain(lost).min()
     }
-}
-
-fn jittered(delay: Duration, rng: &mut impl Rng) -> Duration {
-    if delay.is_zero() { delay } else { delay.mul_f64(rng.random_range(0.9..=1.1)) }
 }
 
 #[cfg(test)]

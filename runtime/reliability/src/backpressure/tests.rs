@@ -61,21 +61,17 @@ fn it_does_not_fall_twice_within_a_second() {
 }
 
 #[test]
-fn a_state_is_a_floor_and_the_node_above_passes_through() {
+fn a_state_is_a_floor_and_what_it_asked_for_falls_step_by_step() {
     let mut node = Backpressure::default();
     let now = Instant::ZERO + S;
     node.set_state(now, OverloadState::Stressed);
     assert_eq!(node.level(), BackpressureLevel::Batch);
-    node.set_above(BackpressureLevel::Reject);
-    assert_eq!((node.level(), node.own()), (BackpressureLevel::Reject, BackpressureLevel::Batch));
-    node.set_above(BackpressureLevel::None);
     // Well again: what it asked for falls as from a fill.
     node.set_state(now + S, OverloadState::Healthy);
     assert_eq!(node.level(), BackpressureLevel::Batch);
     node.tick(now + S * 2, fill(0));
     node.tick(now + S * 3, fill(0));
     assert_eq!(node.level(), BackpressureLevel::None);
-    assert!(!node.is_raised());
 }
 
 #[test]
@@ -89,6 +85,12 @@ fn the_fullest_part_decides() {
     assert_eq!(StatsFill { bytes: 0, ..full }.permille(), 500);
     assert_eq!(StatsFill { bytes: 0, frames: 0, ..full }.permille(), 400);
     assert_eq!(StatsFill::default().permille(), 0);
+    // All of a minute of windows, and no more than that.
+    assert_eq!(StatsFill::of_windows(60, S).permille(), 800);
+    assert_eq!(StatsFill::of_windows(u32::MAX, S).permille(), 800);
+    let either = StatsFill::of_windows(30, S).or(StatsFill::of_windows(375, Duration::from_millis(100)));
+    assert_eq!(either.permille(), 500);
+    assert_eq!(StatsFill::default().or(StatsFill::of_windows(30, S)).permille(), 400);
 }
 
 proptest! {

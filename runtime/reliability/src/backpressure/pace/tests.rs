@@ -1,26 +1,21 @@
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-
 use super::*;
 
 const S: Duration = Duration::from_secs(1);
-const NOTHING: Wanted = Wanted { windows: false, snapshot: false };
-const WINDOWS: Wanted = Wanted { windows: true, snapshot: false };
-const SNAPSHOT: Wanted = Wanted { windows: false, snapshot: true };
-const BOTH: Wanted = Wanted { windows: true, snapshot: true };
+const NOTHING: Wanted = Wanted { windows: false, snapshot: false, again: false };
+const WINDOWS: Wanted = Wanted { windows: true, snapshot: false, again: false };
+const SNAPSHOT: Wanted = Wanted { windows: false, snapshot: true, again: false };
+const BOTH: Wanted = Wanted { windows: true, snapshot: true, again: false };
 
 /// Windows of a second; each that is sent gets its receipt at once, or none does.
 struct Sender {
     pace: StatsPace,
-    rng: SmallRng,
     k: u32,
     told: Option<BackpressureLevel>,
 }
 
 impl Sender {
     fn new(told: Option<BackpressureLevel>) -> Self {
-        let (pace, rng) = (StatsPace::new(S, Instant::ZERO), SmallRng::seed_from_u64(3));
-        Self { pace, rng, k: 0, told }
+        Self { pace: StatsPace::new(S, Instant::ZERO, 3), k: 0, told }
     }
 
     fn now(&self) -> Instant {
@@ -31,10 +26,10 @@ impl Sender {
     fn window(&mut self) -> Wanted {
         let to = self.k;
         self.k += 1;
-        let mut wanted = self.pace.poll(self.now(), to, &mut self.rng);
+        let mut wanted = self.pace.poll(self.now(), to, true);
         if wanted == NOTHING && self.pace.due.is_some_and(|due| due < self.now() + S) {
             let later = self.now() + Duration::from_millis(999);
-            wanted = self.pace.poll(later, to, &mut self.rng);
+            wanted = self.pace.poll(later, to, true);
         }
         if let Some(level) = self.told.filter(|_| wanted.any()) {
             self.pace.on_ack(self.now(), level, Duration::from_millis(level.delay_ms().into()), true);
@@ -83,7 +78,7 @@ fn without_receipts_it_slows_down_step_by_step_and_sends_all_again() {
     let mut sender = Sender::new(None);
     let sent = sender.windows(120);
     // Two messages, then nothing until the first one is three intervals old.
-    assert_eq!(sent[..4], [WINDOWS, WINDOWS, NOTHING, BOTH]);
+    assert_eq!(sent[..4], [WINDOWS, WINDOWS, NOTHING, Wanted { again: true, ..BOTH }]);
     assert_eq!(sender.pace.level(), BackpressureLevel::Reject);
     let after = &sent[60..];
     assert!(after.iter().all(|wanted| !wanted.windows));
@@ -113,18 +108,36 @@ fn who_lacks_something_gets_a_snapshot_with_the_next_window() {
 
 #[test]
 fn a_delay_is_waited_for_and_spread() {
-    let (mut pace, mut rng) = (StatsPace::new(S, Instant::ZERO), SmallRng::seed_from_u64(3));
+    let mut pace = StatsPace::new(S, Instant::ZERO, 3);
     let mut waits = Vec::new();
     for k in (1..41).step_by(2) {
         let now = Instant::ZERO + S * (k + 1);
         pace.on_ack(now, BackpressureLevel::Throttle, Duration::from_millis(100), true);
-        assert_eq!(pace.poll(now, k, &mut rng), NOTHING);
+        assert_eq!(pace.poll(now, k, true), NOTHING);
         let due = pace.next_deadline().unwrap();
-        assert!(pace.poll(due, k, &mut rng).windows);
+        assert!(pace.poll(due, k, true).windows);
         waits.push(due.since(now));
     }
     waits.sort();
     let within = |ms: &Duration| (Duration::from_millis(90)..=Duration::from_millis(110)).contains(ms);
     assert!(waits.iter().all(within), "{waits:?}");
     assert!(waits[0] < waits[19]);
+}
+
+#[test]
+fn who_passes_windows_on_has_no_totals_to_tell() {
+    let mut sender = Sender::new(Some(BackpressureLevel::Reject));
+    sender.pace = StatsPace::new(S, Instant::ZERO, 3).of_windows();
+    assert_eq!(sender.windows(4), [WINDOWS; 4]);
+    assert!(sender.windows(40).iter().all(|wanted| !wanted.any()));
+    assert!(!sender.pace.takes_windows());
+}
+
+#[test]
+fn where_nothing_waits_nothing_goes() {
+    let mut pace = StatsPace::new(S, Instant::ZERO, 3);
+    assert_eq!(pace.poll(Instant::ZERO + S * 20, 19, false), NOTHING);
+    assert_eq!(pace.next_deadline(), None);
+    pace.want_snapshot();
+    assert_eq!(pace.poll(Instant::ZERO + S * 21, 20, false), Wanted { again: true, ..SNAPSHOT });
 }
