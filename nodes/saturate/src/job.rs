@@ -40,6 +40,8 @@ pub(crate) struct Job {
     /// What the gate asked for last.
     pub(crate) level: u8,
     pub(crate) not_before: Instant,
+    /// Before this it sends no more snapshots that the gate wants.
+    pub(crate) asked_again: Instant,
     pub(crate) outcome: JobState,
     /// Requests of all windows, as the gate showed them before the end.
     pub(crate) viewed: Option<u64>,
@@ -64,6 +66,7 @@ impl Job {
             snapshots: 0,
             level: 0,
             not_before: Instant::ZERO,
+            asked_again: Instant::ZERO,
             outcome: JobState::Completed,
             viewed: None,
             submit,

@@ -15,8 +15,13 @@ use crate::figures::{Sender, of_all, of_source};
 use crate::job::{Job, Stage};
 use crate::open::For;
 
+/// The level at which windows are not wanted at all, only snapshots.
+const REJECT: u8 = 3;
 /// A short job lives so long, unless it is cancelled.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
+/// A snapshot that the gate wants is sent so often at most, beside the load; its receipt is nobody's.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+const NOBODY: u32 = 1;
 /// Worker shards that each manager claims; the gate divides a job by them.
 const WORKER_SHARDS: u32 = 1;
 
@@ -131,8 +136,12 @@ impl SaturateCore {
         link: LinkId,
         effects: &mut SaturateEffects,
     ) {
+        let obeys = self.config.obeys;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let (from, to, told) = job.tell_pending();
+        if obeys && job.level >= REJECT {
+            return self.send_snapshot(id, number, link, false, effects);
+        }
         job.updates += 1;
         let (token, sequence) = (job.token, job.updates);
         let node = self.players.get(job.manager).map_or(NodeId(0), |player| player.identity.node);
@@ -219,6 +228,12 @@ impl SaturateCore {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.level = level;
             job.not_before = self.now + Duration::from_millis(ack.delay_ms.to_native().into());
+            let may = self.config.obeys && job.stage == Stage::Running && job.asked_again <= self.now;
+            if ack.want_snapshot && may {
+                job.asked_again = self.now + ASKED_AGAIN;
+                let link = self.players.get(job.manager).and_then(|player| player.link);
+                link.into_iter().for_each(|link| self.send_snapshot(id, NOBODY, link, false, effects));
+            }
         }
         self.answered(number, effects);
     }

@@ -75,7 +75,7 @@ pub fn render(report: &Report, style: Style) -> String {
         let _ = writeln!(out, "{text}");
     };
     line(format!(
-        "gate {} ({}, {} shards)  {} load  {}",
+        "gate {} ({}, {} shards)  {} load\n{}",
         report.gate, report.gate_version, report.gate_shards, setup.load, setup.mix
     ));
     line(format!(
@@ -129,7 +129,7 @@ fn verdict(report: &Report, style: Style) -> String {
             };
             let knee_rate = format!("{}/s", rate(knee.rate_per_s));
             format!(
-                "{head} {} with {bound}\n  held in {} of {} repetitions (95 %: at least {:.0} % of such steps hold); {above}",
+                "{head} {} with {bound}\n  held in {} of {} repetitions (95 %: at least {:.0} % of such steps hold)\n  {above}",
                 style.paint(Tone::Strong, &knee_rate),
                 knee.held,
                 knee.of,
@@ -250,7 +250,7 @@ fn exactness(report: &Report, style: Style) -> Vec<String> {
     let head =
         if exact.exact { style.paint(Tone::Good, "exact:") } else { style.paint(Tone::Bad, "not exact:") };
     let mut lines = vec![format!(
-        "{head} {} of {} jobs equal in every count and bucket; {} requests told, {} reported",
+        "{head} {} of {} jobs equal in every count and bucket\n  {} requests told, {} reported",
         grouped(exact.equal),
         grouped(exact.jobs),
         grouped(exact.requests_sent),
@@ -258,7 +258,7 @@ fn exactness(report: &Report, style: Style) -> Vec<String> {
     )];
     if exact.requests_in_windows > 0 {
         lines.push(format!(
-            "windows: the gate showed {} of {} requests before the end",
+            "  of the long jobs' {1} requests the gate showed {0} before the end",
             grouped(exact.requests_viewed),
             grouped(exact.requests_in_windows)
         ));
