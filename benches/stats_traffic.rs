@@ -153,7 +153,9 @@ fn run(load: &Load, level: BackpressureLevel) -> Sent {
 }
 
 fn main() {
-    println!("| load of a worker | level | messages/s | KB/s | lz4 | zstd -1 | time of lz4, zstd per message |");
+    println!(
+        "| load of a worker | level | messages/s | KB/s | lz4 | zstd -1 | time of lz4, zstd per message |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for load in &LOADS {
         for level in BackpressureLevel::ALL {

@@ -89,7 +89,8 @@ impl WorkerCore {
             share.pace.poll(now, share.pending_to, waiting)
         };
         let (link, level) = (share.link, share.pace.level());
-        let windows = share.pending_to.saturating_sub(share.pending_from.unwrap_or(share.pending_to)).saturating_add(1);
+        let windows =
+            share.pending_to.saturating_sub(share.pending_from.unwrap_or(share.pending_to)).saturating_add(1);
         if wanted.windows {
             let features = self.links.get(&link).map(|link| link.common);
             let batched = features.is_some_and(|common| common.contains(Features::BATCHED_STATS));

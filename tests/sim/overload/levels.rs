@@ -106,9 +106,7 @@ fn a_level_that_comes_and_goes_costs_no_count() {
 #[test]
 fn an_hour_of_rejection_is_a_snapshot_every_ten_seconds_and_an_exact_total() {
     let mut fleet = fleet();
-    fleet.submit(
-        &ONE_STEP.replace("3s", "3600s"),
-    );
+    fleet.submit(&ONE_STEP.replace("3s", "3600s"));
     fleet.run_for_ms(500);
     ask(&mut fleet, "gate-0", OverloadState::Overloaded);
     fleet.told.clear();
