@@ -74,7 +74,7 @@ pub use driver::{
     CommandCx, Guard, LOCALS_MAX, LocalSender, LocalsFull, NodeDriver, NodeHandle, Siblings, siblings,
 };
 pub use link::LinkLimits;
-pub use link::handshake::NodeConfig;
+pub use link::handshake::{Face, NodeConfig};
 pub use mailbox::{Inbox, Receiver, Sender, TrySendError, mailbox};
 pub use monitor::{LoadBoard, Monitor, SignalState, TellState, Watched};
 pub use shard::{

@@ -29,6 +29,7 @@ mod overload;
 mod plans;
 mod raw_client;
 mod rolling;
+mod saturate;
 mod server;
 mod stalls;
 mod target;

@@ -24,6 +24,7 @@ mod newer;
 mod overload;
 #[path = "../../codec/tests/wire/samples.rs"]
 mod samples;
+mod saturating;
 mod seeds;
 mod shards;
 mod skew;

@@ -11,6 +11,7 @@ use hyperscale_plan::{Stages, parse_header, parse_stages};
 use crate::commands::cluster::Cluster;
 use crate::commands::fleet::{ListNodes, OneJob, Submit, Watch};
 use crate::commands::jobs::ListJobs;
+use crate::commands::saturate::Saturate;
 use crate::logging::{Identity, LogFlags};
 use crate::node::NodeFlags;
 
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Jobs(ListJobs),
     /// Serve HTTP/1.1 to aim at; counts what it served on /_count
     Target(Target),
+    /// Load a gate as many managers and clients would, and measure it
+    Saturate(Box<Saturate>),
 }
 
 impl Command {
@@ -71,6 +74,7 @@ impl Command {
             Self::Run(_) => "run",
             Self::Check(_) => "check",
             Self::Target(_) => "target",
+            Self::Saturate(_) => "saturate",
         };
         Identity { node: role.to_owned(), role }
     }
@@ -92,7 +96,8 @@ impl Command {
             | Self::Cancel(_)
             | Self::Jobs(_)
             | Self::Nodes(_)
-            | Self::Target(_) => "warn",
+            | Self::Target(_)
+            | Self::Saturate(_) => "warn",
         }
     }
 }

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Command::Nodes(nodes) => commands::fleet::nodes(&nodes),
         Command::Check(check) => commands::check::check(&check),
         Command::Target(target) => commands::target::target(&target),
+        Command::Saturate(saturate) => commands::saturate::saturate(&saturate),
     };
     drop(logging);
     result.unwrap_or_else(|failure| failure.report())

@@ -18,8 +18,9 @@ mod verdict;
 
 pub use hgrm::percentiles;
 pub use hlog::{HlogError, HlogGap, HlogWriter};
+pub use numbers::{grouped, rate, time};
 pub use progress::progress_line;
-pub use style::Style;
+pub use style::{Style, Tone};
 pub use summarize::{ClockInput, DatacenterInput, SummaryInput, WorkerInput, WorkflowInput, summarize};
 pub use summary::{
     DatacenterSummary, DistributionBar, EventSummary, Iterations, StepSummary, Summary, ThresholdSummary,

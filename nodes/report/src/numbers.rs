@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// `2412345` as `2,412,345`.
-pub(crate) fn grouped(n: u64) -> String {
+#[must_use]
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -29,7 +30,8 @@ pub(crate) fn significant(value: f64) -> String {
 }
 
 /// A time given in ms: `812ns`, `41.2us`, `8.10ms`, `1.20s`.
-pub(crate) fn time(ms: f64) -> String {
+#[must_use]
+pub fn time(ms: f64) -> String {
     // The limits are where three digits would round up to 1000 of the smaller unit.
     if ms < 0.000_000_5 {
         "0".to_owned()
@@ -73,7 +75,8 @@ pub(crate) fn length(seconds: f64) -> String {
 }
 
 /// Per second: `4,031`, `12.5`, `0.33`.
-pub(crate) fn rate(per_s: f64) -> String {
+#[must_use]
+pub fn rate(per_s: f64) -> String {
     significant(per_s)
 }
 

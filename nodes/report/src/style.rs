@@ -21,7 +21,8 @@ pub struct Style {
 
 /// What a word means; the colour follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tone {
+pub enum Tone {
+    /// As everything else.
     Plain,
     /// Green: passed.
     Good,
@@ -71,7 +72,9 @@ impl Style {
         }
     }
 
-    pub(crate) fn paint<'t>(&self, tone: Tone, text: &'t str) -> Cow<'t, str> {
+    /// The text in the colour of its meaning, where the terminal has colours.
+    #[must_use]
+    pub fn paint<'t>(&self, tone: Tone, text: &'t str) -> Cow<'t, str> {
         let code = match tone {
             _ if !self.color || text.is_empty() => return Cow::Borrowed(text),
             Tone::Plain => return Cow::Borrowed(text),

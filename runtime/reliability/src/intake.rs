@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use crate::answer::{Answer, ShedAnswer};
 use crate::load_shedding::{LoadShedder, classify_request};
 use crate::rate_limiting::LinkedClient;
+use crate::ration::Ration;
 use crate::{LoadGauge, NodeRateLimiter, Operation, OverloadState, RateLimitConfig, RateLimited};
 
 /// What becomes of a frame.
@@ -94,6 +95,7 @@ pub struct Intake {
     gauge: LoadGauge,
     limits: NodeRateLimiter,
     sheds: bool,
+    ration: Ration,
     counts: IntakeCounts,
     rng: SmallRng,
 }
@@ -106,7 +108,7 @@ impl Intake {
         let sheds = matches!(role, Role::Gate | Role::Manager);
         let limits = NodeRateLimiter::new(RateLimitConfig::default(), gauge.clone(), seed);
         let (counts, rng) = (IntakeCounts::default(), SmallRng::seed_from_u64(seed));
-        Self { gauge, limits, sheds, counts, rng }
+        Self { gauge, limits, sheds, ration: Ration::default(), counts, rng }
     }
 
     /// The same with the limits of the whole node, which all its shards share.
@@ -140,10 +142,18 @@ impl Intake {
             }
             return refuse(header, || limit_answer(&limited, caller.own_message));
         }
-        let state = self.gauge.state();
-        if !self.sheds || !LoadShedder.should_shed(class, state) || kind.is_some_and(Kind::is_reply) {
+        if !self.sheds || class == Priority::Critical || kind.is_some_and(Kind::is_reply) {
             return Admission::Take;
         }
+        let (state, pressing) = (self.gauge.state(), self.gauge.pressing());
+        if !LoadShedder.should_shed(class, state) {
+            self.ration.took(now, state, pressing);
+            return Admission::Take;
+        }
+        if self.ration.take(now, class, state, pressing) {
+            return Admission::Take;
+        }
+        self.gauge.refused(class);
         let shed =
             self.counts.of(kind, class).and_then(|count| count.shed.get_mut(usize::from(state.to_wire())));
         if let Some(shed) = shed {

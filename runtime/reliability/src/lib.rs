@@ -12,6 +12,7 @@ mod intake;
 mod load_shedding;
 mod overload;
 mod rate_limiting;
+mod ration;
 mod retry;
 mod sample_buffer;
 

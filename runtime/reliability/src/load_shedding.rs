@@ -16,6 +16,17 @@ pub const fn classify_request(kind: u16) -> Priority {
 pub struct LoadShedder;
 
 impl LoadShedder {
+    /// The most important class that is refused in this state.
+    #[must_use]
+    pub const fn first_refused(state: OverloadState) -> Option<Priority> {
+        match state {
+            OverloadState::Healthy => None,
+            OverloadState::Busy => Some(Priority::Low),
+            OverloadState::Stressed => Some(Priority::Normal),
+            OverloadState::Overloaded => Some(Priority::High),
+        }
+    }
+
     /// Whether a request of this class is refused in this state: none when healthy, low when busy, normal and low when
     /// stressed, all but critical when overloaded.
     #[must_use]

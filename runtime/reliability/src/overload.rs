@@ -14,6 +14,7 @@ pub use cpu_meter::CpuMeter;
 pub use detector::{HybridOverloadDetector, OverloadReading};
 pub use host::{CpuRule, HostSignal, HostSignals, HostStates, MemoryUse};
 
+use hyperscale_codec::Priority;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -67,17 +68,58 @@ impl OverloadState {
 
 /// A node's state, written by its detector and read on each of its shards. Cloned, it is the same one.
 #[derive(Debug, Clone, Default)]
-pub struct LoadGauge(Arc<AtomicU8>);
+pub struct LoadGauge(Arc<Gauge>);
+
+#[derive(Debug, Default)]
+struct Gauge {
+    state: AtomicU8,
+    pressing: AtomicU8,
+    /// A bit for each class that was refused since the detector looked.
+    refused: AtomicU8,
+}
 
 impl LoadGauge {
     /// The state now.
     #[must_use]
     pub fn state(&self) -> OverloadState {
-        OverloadState::from_wire(self.0.load(Ordering::Relaxed))
+        OverloadState::from_wire(self.0.state.load(Ordering::Relaxed))
     }
 
-    /// From now on it is this.
+    /// What the signals say now, without the time for which a state is kept.
+    #[must_use]
+    pub fn pressing(&self) -> OverloadState {
+        OverloadState::from_wire(self.0.pressing.load(Ordering::Relaxed))
+    }
+
+    /// From now on it is this, and the signals say so.
     pub fn set(&self, state: OverloadState) {
-        self.0.store(state.to_wire(), Ordering::Relaxed);
+        self.set_both(state, state);
+    }
+
+    /// From now on it is this; the signals say that.
+    pub fn set_both(&self, state: OverloadState, pressing: OverloadState) {
+        self.0.state.store(state.to_wire(), Ordering::Relaxed);
+        self.0.pressing.store(pressing.to_wire(), Ordering::Relaxed);
+    }
+
+    /// A frame of this class was refused because of the state.
+    pub(crate) fn refused(&self, class: Priority) {
+        let bit = 1 << class as u8;
+        // Mostly it is set already; then no other shard's cache has to give the line away.
+        if self.0.refused.load(Ordering::Relaxed) & bit == 0 {
+            self.0.refused.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// The state that refuses the most important class that was refused since the last call.
+    pub fn take_refused(&self) -> OverloadState {
+        let refused = self.0.refused.swap(0, Ordering::Relaxed);
+        let was = |class: Priority| refused & (1 << class as u8) != 0;
+        match () {
+            () if was(Priority::High) => OverloadState::Overloaded,
+            () if was(Priority::Normal) => OverloadState::Stressed,
+            () if was(Priority::Low) => OverloadState::Busy,
+            () => OverloadState::Healthy,
+        }
     }
 }

@@ -134,7 +134,7 @@ impl<C: Core + 'static> Driver<C> {
         let driver = Rc::clone(&self);
         self.spawn("dialled link", TaskKind::Connection, async move {
             let _counted = counted;
-            match driver.greet(addr).await {
+            match driver.greet(dial, addr).await {
                 Ok((stream, hello)) => {
                     pending.succeed();
                     driver.carry_link(stream, hello, Some(dial), &driver.config.limits.frame).await;
@@ -145,12 +145,12 @@ impl<C: Core + 'static> Driver<C> {
     }
 
     /// Connects, greets, and hears the answer.
-    async fn greet(&self, addr: SocketAddr) -> Result<(Stream, Hello), DialError> {
+    async fn greet(&self, dial: DialId, addr: SocketAddr) -> Result<(Stream, Hello), DialError> {
         let limits = &self.config.limits;
         let refused = |error: std::io::Error| DialError::Connect { addr, reason: error.to_string() };
         let stream = Stream::connect(&self.shard, addr, limits.connect_timeout).await.map_err(refused)?;
         let broken = |error: HandshakeError| DialError::Handshake { addr, reason: error.to_string() };
-        let greeting = self.config.hello(&self.shard, Verdict::Welcome, String::new());
+        let greeting = self.config.greeting(&self.shard, dial);
         handshake::write(&self.shard, &stream, &greeting, limits.answer_timeout).await.map_err(broken)?;
         let answer = handshake::read(&self.shard, &stream, limits.answer_timeout).await.map_err(broken)?;
         let Some(refused) = self.config.check_answer(&answer) else { return Ok((stream, answer)) };

@@ -11,6 +11,7 @@ use hyperscale_codec::{
     Features, HELLO_LEN_MAX, HELLO_MAGIC, HELLO_PREFIX, Hello, HelloError, NodeId, ProtocolVersion, Role,
     ShardId, Verdict, hello_len,
 };
+use hyperscale_core::DialId;
 use hyperscale_fleet::Identity;
 
 use super::strangers::{Stranger, TELLING};
@@ -73,6 +74,20 @@ pub struct NodeConfig {
     pub admin: Option<SocketAddr>,
     /// Bounds and deadlines.
     pub limits: LinkLimits,
+    /// Who it says it is on the links that it dials, where it plays others: dial `n` is made as the `n mod len`-th.
+    /// Empty: itself.
+    pub faces: Vec<Face>,
+}
+
+/// Another node that one plays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Face {
+    /// What it is.
+    pub role: Role,
+    /// Its id.
+    pub node: NodeId,
+    /// What people call it.
+    pub name: String,
 }
 
 impl NodeConfig {
@@ -96,6 +111,7 @@ impl NodeConfig {
             oob_port: 0,
             admin: None,
             limits: LinkLimits::default(),
+            faces: Vec::new(),
         }
     }
 
@@ -115,6 +131,19 @@ impl NodeConfig {
             oob_port: identity.oob_port,
             admin: identity.admin,
             ..Self::new(identity.role, identity.node, identity.name.clone())
+        }
+    }
+
+    /// The greeting of a link that this shard dials.
+    pub(crate) fn greeting(&self, shard: &Shard, dial: DialId) -> Hello {
+        let hello = self.hello(shard, Verdict::Welcome, String::new());
+        let count = u64::try_from(self.faces.len()).unwrap_or(u64::MAX);
+        let nth = dial.0.checked_rem(count).and_then(|nth| usize::try_from(nth).ok());
+        match nth.and_then(|nth| self.faces.get(nth)) {
+            Some(Face { role, node, name }) => {
+                Hello { role: *role, node: *node, name: name.clone(), ..hello }
+            }
+            None => hello,
         }
     }
 

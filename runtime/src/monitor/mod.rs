@@ -192,8 +192,8 @@ impl Node {
             detector.record_latency(now, mean_ms);
         }
         let host = signals.states(detector.config(), *cpu);
-        let state = detector.tick(now, host.worst());
-        gauge.set(state);
+        let state = detector.tick_refusing(now, host.worst(), gauge.take_refused());
+        gauge.set_both(state, detector.pressing());
         let missing = signals.missing().map(board::bit).fold(0, |all, one| all | one);
         board.show(state, &detector.reading(), host, missing);
         if state != self.told && tell(state) {

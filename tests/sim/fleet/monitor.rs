@@ -66,11 +66,15 @@ impl Fleet {
         let rule = if role == Role::Worker { CpuRule::WorstOnly } else { CpuRule::Full };
         let host = HostSignals { cpu_percent, ..HostSignals::default() };
         let resource = host.states(monitor.detector.config(), rule).worst();
-        let measured = monitor.detector.tick(local, resource);
+        let gauge = self.nodes[at].door.as_ref().map(|door| door.gauge.clone()).unwrap_or_default();
+        let Some(monitor) = &mut self.nodes[at].monitor else { return };
+        let measured = monitor.detector.tick_refusing(local, resource, gauge.take_refused());
         let reading = monitor.detector.reading();
         let by_latency = reading.delta.max(reading.absolute);
         let state = monitor.forced.unwrap_or(measured);
+        let pressing = monitor.forced.unwrap_or(monitor.detector.pressing());
         let before = self.state_at(at);
+        gauge.set_both(before, pressing);
         if state == before {
             return;
         }
@@ -81,6 +85,7 @@ impl Fleet {
         });
         self.say(at, || format!("was measured: {cpu_percent:.0?} % of its time, {drained:?}, {reading:?}"));
         self.set_state(at, state);
+        gauge.set_both(state, pressing);
     }
 
     /// All running shards of a node.

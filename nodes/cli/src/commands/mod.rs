@@ -6,4 +6,5 @@ pub(crate) mod fleet;
 pub(crate) mod jobs;
 pub(crate) mod plan_file;
 pub(crate) mod run;
+pub(crate) mod saturate;
 pub(crate) mod target;

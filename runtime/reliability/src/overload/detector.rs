@@ -13,6 +13,9 @@ use super::{InvalidOverloadConfig, OverloadConfig, OverloadState};
 /// A latency is taken for an hour at most.
 const LATENCY_MS_MAX: f64 = 3_600_000.0;
 
+/// Ticks for which a refusal counts.
+const REFUSING_TICKS: u32 = 10;
+
 /// Judges one node's load by the worst of three signals: how far latency is from what is usual (delta), how high it is
 /// (absolute), and how full the host is (resource). Worse at once, better after a hold.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub struct HybridOverloadDetector {
     delta: OverloadState,
     absolute: OverloadState,
     resource: OverloadState,
+    /// What was refused lately.
+    refusing: Hold,
     hold: Hold,
     clock: Option<Instant>,
     silence_ns: u64,
@@ -101,6 +106,7 @@ impl HybridOverloadDetector {
             delta: OverloadState::Healthy,
             absolute: OverloadState::Healthy,
             resource: OverloadState::Healthy,
+            refusing: Hold::default(),
             hold: Hold::default(),
             clock: None,
             silent_ns: 0,
@@ -138,11 +144,28 @@ impl HybridOverloadDetector {
 
     /// As [`Self::get_state`], where the host's state is known already.
     pub fn tick(&mut self, now: Instant, resource: OverloadState) -> OverloadState {
+        self.tick_refusing(now, resource, OverloadState::Healthy)
+    }
+
+    /// As [`Self::tick`]; `refused` is the state that refuses what was refused since the last tick. A node that refuses
+    /// is well because it does: it does not get better than that state before it has refused nothing for a second.
+    pub fn tick_refusing(
+        &mut self,
+        now: Instant,
+        resource: OverloadState,
+        refused: OverloadState,
+    ) -> OverloadState {
         self.pass(now);
         self.resource = resource;
-        let raw = self.delta.max(self.absolute).max(resource);
-        self.hold.tick(raw, self.config.hold_ticks);
+        self.refusing.tick(refused, REFUSING_TICKS);
+        self.hold.tick(self.pressing().max(self.refusing.reported), self.config.hold_ticks);
         self.hold.reported
+    }
+
+    /// The worst that a signal says, as it is now, without the hold.
+    #[must_use]
+    pub fn pressing(&self) -> OverloadState {
+        self.delta.max(self.absolute).max(self.resource)
     }
 
     /// The state as the last tick left it.
