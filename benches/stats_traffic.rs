@@ -5,6 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
@@ -67,7 +68,7 @@ fn window(noise: &mut Noise, rate: u32) -> CellSet {
             cell.lateness.record(ns / 50);
             cell.bytes_in += 1_200;
             cell.bytes_out += 180;
-            cell.record_status(if ns % 997 == 0 { 503 } else { 200 });
+            cell.record_status(if ns.is_multiple_of(997) { 503 } else { 200 });
         }
     }
     let workflow = cells.workflow_mut();

@@ -83,6 +83,12 @@ impl FrameReader {
         self.end > self.start || self.skip > 0
     }
 
+    /// Bytes that came and were not handed out.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
     /// Gives back all memory when nothing is held; for a link that fell idle.
     pub fn release(&mut self) {
         if self.end == self.start {

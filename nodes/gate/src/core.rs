@@ -367,7 +367,7 @@ impl GateCore {
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
             self.judge_nodes();
-            self.tend_statistics();
+            self.tend_statistics(effects);
             self.part_from_slow(effects);
             self.beat(effects);
         }

@@ -76,7 +76,7 @@ impl GateCore {
         if job.view.is_complete() {
             push_view(job, now, effects);
         }
-        let fill = job.fill();
+        let fill = StatsFill { bytes: effects.unread(), ..job.fill() };
         self.pressure.rise(now, fill);
         self.receipt(link, frame, columns, effects);
     }
@@ -152,10 +152,10 @@ impl GateCore {
     }
 
     /// From time to time: what is kept grows old, and the level falls where there is room again.
-    pub(crate) fn tend_statistics(&mut self) {
+    pub(crate) fn tend_statistics(&mut self, effects: &GateEffects) {
         let now = self.now;
         self.jobs.values_mut().for_each(|job| job.windows.promote(now));
-        let fill = self.fill();
+        let fill = StatsFill { bytes: effects.unread(), ..self.fill() };
         self.pressure.tick(now, fill);
         let shards = usize::from(self.config.identity.shards).max(1);
         relieve(WINDOWS_MAX / shards, self.jobs.values_mut().map(|job| &mut job.windows));

@@ -368,7 +368,7 @@ impl ManagerCore {
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
             self.judge_workers(effects);
-            self.tend_statistics();
+            self.tend_statistics(effects);
             self.beat(effects);
         }
         self.make_due_calls(effects);

@@ -97,7 +97,7 @@ impl ManagerCore {
         if job.view_is_due(now) {
             pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
         }
-        self.pressure.rise(now, job.fill());
+        self.pressure.rise(now, StatsFill { bytes: effects.unread(), ..job.fill() });
         let level = job.level(self.pressure.level());
         acknowledge(&mut self.ack, (link, frame), columns, (level, gap), effects);
     }
@@ -188,10 +188,10 @@ impl ManagerCore {
     }
 
     /// From time to time: what is kept grows old, and the level falls where there is room again.
-    pub(crate) fn tend_statistics(&mut self) {
+    pub(crate) fn tend_statistics(&mut self, effects: &ManagerEffects) {
         let now = self.now;
         self.jobs.values_mut().for_each(|job| job.windows.promote(now));
-        let fill = self.fill();
+        let fill = StatsFill { bytes: effects.unread(), ..self.fill() };
         self.pressure.tick(now, fill);
         relieve(WINDOWS_MAX, self.jobs.values_mut().map(|job| &mut job.windows));
     }

@@ -40,6 +40,7 @@ pub struct Effects<C> {
     failed: Option<EncodeError>,
     /// Links with much to send, and how much.
     unsent: BTreeMap<LinkId, usize>,
+    unread: u64,
 }
 
 impl<C> Default for Effects<C> {
@@ -50,6 +51,7 @@ impl<C> Default for Effects<C> {
             list: Vec::new(),
             failed: None,
             unsent: BTreeMap::new(),
+            unread: 0,
         }
     }
 }
@@ -148,6 +150,18 @@ impl<C> Effects<C> {
     /// Links with much to send, to be looked at again.
     pub fn unsent_mut(&mut self) -> &mut BTreeMap<LinkId, usize> {
         &mut self.unsent
+    }
+
+    /// Bytes that came in on all links and that the core has yet to be given, as the driver tells.
+    #[must_use]
+    pub const fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    /// The driver's word on that: of one link there were so many, and are so many now.
+    pub fn set_unread(&mut self, before: usize, now: usize) {
+        let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.unread = self.unread.saturating_sub(wide(before)).saturating_add(wide(now));
     }
 
     /// Asks for a connection.

@@ -148,16 +148,12 @@ impl BackpressureLevel {
 pub struct StatsFill {
     /// Windows of the fullest job that wait for a sender, and how many may.
     pub windows: (u32, u32),
-    /// Frames that came in and wait for the shard.
-    pub frames: u32,
-    /// Bytes of them.
+    /// Bytes that came in and wait for the shard.
     pub bytes: u64,
 }
 
 impl StatsFill {
-    /// Frames that may wait for a shard.
-    pub const FRAMES_MAX: u32 = 4_096;
-    /// Bytes that may.
+    /// Bytes that may wait for a shard. A frame is handled where it was read, so there is no queue of them to count.
     pub const BYTES_MAX: u64 = 32 << 20;
 
     /// Windows of this length that wait for a sender. Those older than a minute have moved on and wait no more.
@@ -173,7 +169,7 @@ impl StatsFill {
     pub fn or(self, other: Self) -> Self {
         let of = |(held, most): (u32, u32)| u64::from(held).saturating_mul(1_000).checked_div(most.into());
         let windows = if of(other.windows) > of(self.windows) { other.windows } else { self.windows };
-        Self { windows, frames: self.frames.max(other.frames), bytes: self.bytes.max(other.bytes) }
+        Self { windows, bytes: self.bytes.max(other.bytes) }
     }
 
     /// Windows of a length that may wait: a minute of them and a quarter, 1,000 at most.
@@ -187,11 +183,7 @@ impl StatsFill {
     #[must_use]
     pub fn permille(self) -> u32 {
         let of = |held: u64, most: u64| held.saturating_mul(1_000).checked_div(most).unwrap_or(0);
-        let fills = [
-            of(self.windows.0.into(), self.windows.1.into()),
-            of(self.frames.into(), Self::FRAMES_MAX.into()),
-            of(self.bytes, Self::BYTES_MAX),
-        ];
+        let fills = [of(self.windows.0.into(), self.windows.1.into()), of(self.bytes, Self::BYTES_MAX)];
         u32::try_from(fills.into_iter().fold(0, u64::max)).unwrap_or(u32::MAX)
     }
 }

@@ -199,6 +199,7 @@ impl<C: Core + 'static> Driver<C> {
                         }
                         self.enter(|node| node.deliver(now, Event::Frame { link, frame }));
                     }
+                    Incoming::Waiting(before, now) => self.enter(|node| node.waits(before, now)),
                     Incoming::Handled(took) => self.enter(|node| node.guard.handled(took)),
                     Incoming::Oversized(header, error) => {
                         self.shard.causes().count(Cause::of_frame(&error));
@@ -210,6 +211,7 @@ impl<C: Core + 'static> Driver<C> {
                 wanted
             })
             .await;
+        self.enter(|node| node.waits(wire.waiting(), 0));
         self.end_link(link, &wire, ended).await;
     }
 

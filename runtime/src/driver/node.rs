@@ -212,6 +212,11 @@ impl<C: Core> Node<C> {
         }
     }
 
+    /// Of what was read on a link, so many bytes waited and so many do now.
+    pub(super) fn waits(&mut self, before: usize, now: usize) {
+        self.effects.set_unread(before, now);
+    }
+
     /// A frame that another shard of this node took, and that is this one's.
     pub(super) fn crossed(&mut self, now: Instant, link: LinkId, frame: RawFrame<'_>) {
         let Some(entry) = self.links.get(&link) else { return };

@@ -36,6 +36,8 @@ pub(crate) enum Incoming<'a> {
     Frame(RawFrame<'a>),
     /// A frame too long for its kind, which is skipped.
     Oversized(Header, FrameError),
+    /// So many bytes of what was read waited, and so many wait now: they have had no turn, or are no whole frame.
+    Waiting(usize, usize),
     /// What was read at once is handled, and took so long since it was due, its wait for this shard included.
     Handled(Duration),
 }
@@ -64,6 +66,8 @@ pub(crate) struct Wire {
     full: Cell<bool>,
     /// Frames refused since one was taken.
     refused: Cell<u32>,
+    /// Bytes that wait in the receive buffer, as last told.
+    waiting: Cell<usize>,
     /// It rests when all it sends is refused; a peer whose heartbeats come on the same link must not.
     may_rest: bool,
 }
@@ -74,6 +78,7 @@ impl Wire {
             woken: Woken::default(),
             full: Cell::new(false),
             refused: Cell::new(0),
+            waiting: Cell::new(0),
             may_rest,
             stream,
             queue: SendQueue::new(queue_max),
@@ -132,6 +137,11 @@ impl Wire {
             loop {
                 self.last_read.set(now);
                 let batch = self.batch(now, limits, &mut sink)?;
+                let (before, waiting) = (self.waiting(), self.reader.borrow().waiting());
+                if before != waiting {
+                    self.waiting.set(waiting);
+                    sink(now, Incoming::Waiting(before, waiting));
+                }
                 if batch.taken {
                     let done = clock::now();
                     sink(done, Incoming::Handled(done.since(due)));
@@ -146,6 +156,11 @@ impl Wire {
                 now = clock::now();
             }
         }
+    }
+
+    /// Bytes that wait, as its reader was last told.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.get()
     }
 
     /// `n` bytes came, which may be the rest of a frame.

@@ -247,6 +247,28 @@ fn a_peer_that_does_not_read_is_cut_off() {
 }
 
 #[test]
+fn a_core_knows_what_a_peer_that_does_not_read_has_yet_to_take() {
+    let _watch = watch("a_core_knows_what_a_peer_that_does_not_read_has_yet_to_take");
+    run_one(|shard| async move {
+        let gate = node(&shard, listening(Role::Gate, 1), Scribe::default());
+        let addr = gate.addr().unwrap();
+        let raw = shard.blocking(move || Raw::connect(addr)).await.unwrap();
+        until(&shard, || gate.with_core(|core| !core.up.is_empty())).await;
+        let to = gate.with_core(|core| core.up[0]);
+        while gate.with_core(|core| core.unsent < 64 << 10) {
+            (0..100).for_each(|_| gate.local().send(Order::Say(to, "x".repeat(1000))).unwrap());
+            shard.sleep(Duration::ZERO).await;
+        }
+        assert!(gate.with_core(|core| core.down.is_empty()));
+        drop(raw);
+        until(&shard, || gate.with_core(|core| !core.down.is_empty())).await;
+        gate.local().send(Order::Word(String::new())).unwrap();
+        until(&shard, || gate.with_core(|core| core.unsent == 0)).await;
+        gate.stop().await;
+    });
+}
+
+#[test]
 fn a_dead_connection_in_the_middle_of_a_frame_is_told() {
     let _watch = watch("a_dead_connection_in_the_middle_of_a_frame_is_told");
     run_one(|shard| async move {

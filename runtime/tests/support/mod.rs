@@ -130,6 +130,8 @@ pub struct Scribe {
     pub deadline: Option<Instant>,
     /// Answer every word and every datagram with the same.
     pub echo: bool,
+    /// What its first link has yet to take, as it was told with the last event.
+    pub unsent: usize,
     pub scratch: Vec<u8>,
 }
 
@@ -160,6 +162,7 @@ impl Core for Scribe {
     type Command = Asked;
 
     fn handle(&mut self, now: Instant, event: Event<'_, Order>, effects: &mut Effects<Asked>) {
+        self.unsent = self.up.first().map_or(0, |link| effects.unsent(*link));
         match event {
             Event::LinkUp { link, .. } => self.up.push(link),
             Event::LinkDown { link, why } => self.down.push((link, why)),

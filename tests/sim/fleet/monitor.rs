@@ -115,7 +115,16 @@ impl Fleet {
         if let Some(door) = shards.first().and_then(|shard| self.nodes[*shard].door.as_ref()) {
             door.gauge.set(state);
         }
-        for shard in shards {
+        self.ask_at(at, state);
+    }
+
+    /// The node's cores are told of this state, and ask for fewer statistics; what comes is not shed.
+    pub(crate) fn ask(&mut self, name: &str, state: OverloadState) {
+        self.ask_at(self.place(name), state);
+    }
+
+    fn ask_at(&mut self, at: Place, state: OverloadState) {
+        for shard in self.shards_of(at) {
             let number = state.to_wire();
             let told = match self.nodes[shard].identity.role {
                 Role::Gate => Local::Gate(hyperscale_gate::Local::Overload(number)),

@@ -1,11 +1,11 @@
 //! A gate asks for fewer and fewer figures while a job runs: senders obey, views get coarse, and no count is lost.
 
 use hyperscale_client::Notice;
+use hyperscale_codec::Kind;
 use hyperscale_codec::messages::JobStatusPush;
-use hyperscale_codec::{Kind, Role};
 use hyperscale_reliability::OverloadState;
 
-use crate::fleet::{Fleet, Local, Shape};
+use crate::fleet::{Fleet, Shape};
 use crate::{ONE_STEP, summary};
 
 const STATES: [OverloadState; 4] =
@@ -27,29 +27,17 @@ fn pushes(fleet: &Fleet) -> Vec<JobStatusPush> {
     told.collect()
 }
 
-/// The node's cores are told of this state, and ask for fewer figures; what comes is not shed.
-fn ask(fleet: &mut Fleet, name: &str, state: OverloadState) {
-    let number = state.to_wire();
-    for at in fleet.places(name) {
-        let told = match fleet.role(name) {
-            Role::Gate => Local::Gate(hyperscale_gate::Local::Overload(number)),
-            _ => Local::Manager(hyperscale_manager::Local::Overload(number)),
-        };
-        fleet.tell(at, told);
-    }
-}
-
 /// A job of a minute, through all of which `loaded` is in this state. What its first worker sent, and what was shown.
 fn run(loaded: &str, state: OverloadState) -> (usize, usize, Vec<JobStatusPush>, Fleet) {
     let mut fleet = fleet();
     fleet.submit(&ONE_STEP.replace("3s", &format!("{SECONDS}s")));
     fleet.run_for_ms(500);
     fleet.told.clear();
-    ask(&mut fleet, loaded, state);
+    fleet.ask(loaded, state);
     fleet.run_for_ms(57_000);
     let sent = |kind| fleet.sent_by("worker-0").filter(|sent| *sent == kind).count();
     let (updates, snapshots) = (sent(Kind::StatsUpdate), sent(Kind::StatsSnapshot));
-    ask(&mut fleet, loaded, OverloadState::Healthy);
+    fleet.ask(loaded, OverloadState::Healthy);
     fleet.run_until_finished();
     let summary = summary(&fleet);
     assert_eq!((summary.status.as_str(), summary.partial), ("completed", false), "{:?}", summary.events);
@@ -85,7 +73,7 @@ fn a_level_that_comes_and_goes_costs_no_count() {
     fleet.submit(&ONE_STEP.replace("3s", "100s"));
     for (at, state) in STATES.iter().cycle().take(24).enumerate() {
         let who = if at % 3 == 0 { "manager-0" } else { "gate-0" };
-        ask(&mut fleet, who, *state);
+        fleet.ask(who, *state);
         fleet.run_for_ms(3_700);
         if at == 7 {
             fleet.reset("manager-0", "gate-0");
@@ -94,8 +82,8 @@ fn a_level_that_comes_and_goes_costs_no_count() {
             fleet.reset("worker-0", "manager-0");
         }
     }
-    ask(&mut fleet, "gate-0", OverloadState::Healthy);
-    ask(&mut fleet, "manager-0", OverloadState::Healthy);
+    fleet.ask("gate-0", OverloadState::Healthy);
+    fleet.ask("manager-0", OverloadState::Healthy);
     fleet.run_until_finished();
     let summary = summary(&fleet);
     // A worker whose connection broke was taken for lost, and came back: what it did counts.
@@ -108,13 +96,13 @@ fn an_hour_of_rejection_is_a_snapshot_every_ten_seconds_and_an_exact_total() {
     let mut fleet = fleet();
     fleet.submit(&ONE_STEP.replace("3s", "3600s"));
     fleet.run_for_ms(500);
-    ask(&mut fleet, "gate-0", OverloadState::Overloaded);
+    fleet.ask("gate-0", OverloadState::Overloaded);
     fleet.told.clear();
     fleet.run_for_ms(3_590_000);
     let sent = |kind| fleet.sent_by("worker-0").filter(|sent| *sent == kind).count();
     assert!(sent(Kind::StatsUpdate) <= 3);
     assert!((300..=365).contains(&sent(Kind::StatsSnapshot)), "{}", sent(Kind::StatsSnapshot));
-    ask(&mut fleet, "gate-0", OverloadState::Healthy);
+    fleet.ask("gate-0", OverloadState::Healthy);
     fleet.run_until_finished();
     assert_eq!(summary(&fleet).totals.requests, fleet.recorded());
 }

@@ -78,6 +78,11 @@ pub(crate) enum What {
         who: String,
         state: OverloadState,
     },
+    /// Asks for as few statistics as if it were as loaded as this, and sheds nothing.
+    Asks {
+        who: String,
+        state: OverloadState,
+    },
     /// Can take no more than so many frames a second.
     Weak {
         who: String,
@@ -152,6 +157,18 @@ pub(super) fn draw_loads(shape: &Shape, healed_ms: u64, rng: &mut StdRng) -> Vec
         }
     }
     faults
+}
+
+/// Gates and managers whose receipts ask for less: a list of its own, too.
+pub(super) fn draw_levels(shape: &Shape, healed_ms: u64, rng: &mut StdRng) -> Vec<Fault> {
+    let nodes = [Role::Gate, Role::Manager].map(|role| names(shape, role)).concat();
+    let many = if rng.random_bool(0.4) { rng.random_range(1..=3) } else { 0 };
+    let fault = |rng: &mut StdRng| {
+        let (at_ms, who) = (rng.random_range(200..healed_ms), one(&nodes, rng).clone());
+        let lasts_ms = rng.random_range(300..6_000).min(healed_ms - at_ms);
+        Fault { at_ms, lasts_ms, what: What::Asks { who, state: OverloadState::ALL[rng.random_range(1..4)] } }
+    };
+    (0..many).map(|_| fault(rng)).collect()
 }
 
 /// A node that is stopped and started twice at once would be neither.
@@ -255,6 +272,10 @@ impl Fault {
                 fleet.mark("loaded");
                 fleet.load(who, *state);
             }
+            What::Asks { who, state } => {
+                fleet.mark("asked for less");
+                fleet.ask(who, *state);
+            }
             What::Weak { who, per_second } => {
                 fleet.mark("weak");
                 let frame = Duration::from_secs(1) / *per_second;
@@ -281,6 +302,7 @@ impl Fault {
             What::Stall { from, to } => fleet.unblock(slice::from_ref(from), slice::from_ref(to)),
             What::Slow { from, to, .. } => fleet.slow_down(slice::from_ref(from), slice::from_ref(to), None),
             What::Load { who, .. } => fleet.load(who, None),
+            What::Asks { who, .. } => fleet.ask(who, OverloadState::Healthy),
             What::Weak { who, .. } => fleet.cost(who, &Costs::default()),
             What::Pause { .. } | What::ClockLeap { .. } | What::Reset { .. } => {}
         }

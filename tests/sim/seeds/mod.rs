@@ -46,6 +46,7 @@ const MUST_REACH: &[&str] = &[
     "link of an earlier start replaced",
     "link reset",
     "loaded",
+    "asked for less",
     "partial result",
     "partitioned",
     "member seen dead",

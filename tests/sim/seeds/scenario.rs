@@ -91,6 +91,10 @@ impl Scenario {
         if !quiet {
             faults = faults::draw(&shape, healed_ms, &mut stream(seed, "faults"));
         }
+        if !quiet {
+            faults.extend(faults::draw_levels(&shape, healed_ms, &mut stream(seed, "levels")));
+            faults.sort_by_key(|fault: &Fault| fault.at_ms);
+        }
         let mut load = stream(seed, "load");
         let (measured, tight) = (load.random_bool(0.5), load.random_bool(0.5));
         let loads = faults::draw_loads(&shape, healed_ms, &mut load);

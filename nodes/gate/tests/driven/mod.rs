@@ -23,6 +23,9 @@ pub(crate) struct Driven {
     ledger: MemoryLedger,
     pub(crate) now: Instant,
     pub(crate) sent: Vec<(LinkId, Vec<u8>)>,
+    /// Bytes that the client has yet to read.
+    pub(crate) unsent: usize,
+    pub(crate) closed: Vec<LinkId>,
 }
 
 impl Driven {
@@ -38,7 +41,14 @@ impl Driven {
             manager_wait: Duration::from_secs(10),
             membership: hyperscale_fleet::MembershipConfig::new("default", 1),
         });
-        let mut gate = Self { core, ledger: MemoryLedger::default(), now: Instant(1), sent: Vec::new() };
+        let mut gate = Self {
+            core,
+            ledger: MemoryLedger::default(),
+            now: Instant(1),
+            sent: Vec::new(),
+            unsent: 0,
+            closed: Vec::new(),
+        };
         managers.iter().for_each(|(number, worker_shards)| gate.manager(*number, *worker_shards));
         gate
     }
@@ -54,9 +64,9 @@ impl Driven {
                 match effect {
                     Effect::Send { link, range } => self.sent.push((link, effects.frame(range).to_vec())),
                     Effect::Command(Command::Propose(entry)) => next.push(self.ledger.commit(entry)),
+                    Effect::Close { link } => self.closed.push(link),
                     Effect::Datagram { .. }
                     | Effect::Dial { .. }
-                    | Effect::Close { .. }
                     | Effect::Refused { .. }
                     | Effect::Command(_) => {}
                 }
@@ -82,7 +92,7 @@ impl Driven {
         extensions: &Extensions,
         message: &M,
     ) {
-        let (mut bytes, mut effects) = (Vec::new(), Effects::default());
+        let (mut bytes, mut effects) = (Vec::new(), self.effects());
         Encoder::default().append_with(&mut bytes, head, extensions, message).unwrap();
         let mut reader = FrameReader::new();
         reader.feed(&bytes);
@@ -91,9 +101,15 @@ impl Driven {
         self.settle(effects);
     }
 
+    fn effects(&self) -> Effects<Command> {
+        let mut effects = Effects::default();
+        effects.set_unsent(CLIENT, self.unsent);
+        effects
+    }
+
     pub(crate) fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
-        let mut effects = Effects::default();
+        let mut effects = self.effects();
         self.core.handle(self.now, Event::Timer, &mut effects);
         self.settle(effects);
     }
@@ -117,12 +133,16 @@ impl Driven {
     }
 
     pub(crate) fn submit(&mut self, placement: &str) -> JobId {
+        self.submit_over(CLIENT, placement)
+    }
+
+    pub(crate) fn submit_over(&mut self, link: LinkId, placement: &str) -> JobId {
         let plan = PlanText::new(format!(
             "{placement}\n[workflows.w]\nvus = 10\nduration = \"9s\"\nsteps = [{{ get = \"http://h/\" }}]\n"
         ));
         let (plan, plan_sha256) = (plan.text, plan.sha256);
         self.tell(
-            CLIENT,
+            link,
             &JobSubmit { plan, plan_sha256, idempotency: [9; 16], follow: true, histograms: false },
         );
         JobId::from_bytes([9; 16])

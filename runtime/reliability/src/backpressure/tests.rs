@@ -80,10 +80,9 @@ fn the_fullest_part_decides() {
     assert_eq!(StatsFill::windows_max(Duration::from_millis(100)), 750);
     assert_eq!(StatsFill::windows_max(Duration::from_millis(50)), 1_000);
     assert_eq!(StatsFill::windows_max(S * 10), 7);
-    let full = StatsFill { windows: (30, 75), frames: 2_048, bytes: 31 << 20 };
+    let full = StatsFill { windows: (30, 75), bytes: 31 << 20 };
     assert_eq!(full.permille(), 968);
-    assert_eq!(StatsFill { bytes: 0, ..full }.permille(), 500);
-    assert_eq!(StatsFill { bytes: 0, frames: 0, ..full }.permille(), 400);
+    assert_eq!(StatsFill { bytes: 0, ..full }.permille(), 400);
     assert_eq!(StatsFill::default().permille(), 0);
     // All of a minute of windows, and no more than that.
     assert_eq!(StatsFill::of_windows(60, S).permille(), 800);

@@ -28,8 +28,8 @@ fn cells(seed: u64) -> Vec<CellSet> {
         cell.latency.record(ns);
         cell.service.record(ns / 3);
         cell.lateness.record(ns % 100);
-        cell.record_status(if ns % 3 == 0 { 503 } else { 200 });
-        if ns % 5 == 0 {
+        cell.record_status(if ns.is_multiple_of(3) { 503 } else { 200 });
+        if ns.is_multiple_of(5) {
             cell.record_error(ErrorKind::Timeout);
             cell.connect.record(ns);
         }
