@@ -2,7 +2,8 @@
 //!
 //! Members are (node, shard) pairs with a hundred points each, so a gate with more cores owns more jobs, and a change
 //! of membership moves only the share that must move. The hash is fixed (`spec.md` 11), so every gate with the same
-//! members computes the same owner. In: members, ids. Out: owners. Look-ups are a binary search, no allocation.
+//! members computes the same owner. In: members, ids. Out: owners. Points lie evenly, so the top bits of a hash lead to within
+//! a point or two of its owner; where somebody chose ids that do not, the search among them is binary. No allocation.
 
 use hyperscale_codec::{JobId, NodeId, ShardId};
 
@@ -46,6 +47,12 @@ pub struct Member {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsistentHashRing {
     points: Vec<(u64, Member)>,
+    /// The points alone, closer together: what a look-up reads.
+    hashes: Vec<u64>,
+    /// Of each value of the top bits, the first point that is not before it; one more at the end. As many bits as make at
+    /// least a value a point.
+    starts: Vec<u32>,
+    bits: u32,
 }
 
 impl ConsistentHashRing {
@@ -55,30 +62,60 @@ impl ConsistentHashRing {
         let points = members.into_iter().flat_map(|member| {
             (0..POINTS_A_MEMBER).map(move |i| (point(member.node, member.shard, i), member))
         });
-        let mut ring = Self { points: points.collect() };
-        ring.points.sort_unstable();
-        ring.points.dedup();
+        let mut ring = Self { points: points.collect(), ..Self::default() };
+        ring.index();
         ring
+    }
+
+    /// Brings the points in order, and the ways to them.
+    fn index(&mut self) {
+        self.points.sort_unstable();
+        self.points.dedup();
+        self.hashes = self.points.iter().map(|(point, _)| *point).collect();
+        // 2^31 points are more than any memory holds.
+        self.bits = self.points.len().max(1).next_power_of_two().trailing_zeros().clamp(1, 31);
+        self.starts.clear();
+        let mut at = 0_u32;
+        let mut rest = self.hashes.iter().peekable();
+        for value in 0..1_u64 << self.bits {
+            while rest.next_if(|point| *point >> (64 - self.bits) < value).is_some() {
+                at = at.saturating_add(1);
+            }
+            self.starts.push(at);
+        }
+        self.starts.push(u32::try_from(self.hashes.len()).unwrap_or(u32::MAX));
+    }
+
+    /// The first point at or after a hash, as its place.
+    fn place(&self, hash: u64) -> usize {
+        let Some(value) = usize::try_from(hash.checked_shr(64 - self.bits).unwrap_or(0)).ok() else {
+            return 0;
+        };
+        let start =
+            |at: usize| self.starts.get(at).and_then(|start| usize::try_from(*start).ok()).unwrap_or(0);
+        let (from, to) = (start(value), start(value + 1));
+        let near = self.hashes.get(from..to).unwrap_or_default();
+        from + near.partition_point(|point| *point < hash)
     }
 
     /// Adds all shards of a node.
     pub fn add_node(&mut self, node: NodeId, shards: u16) {
         let members = (0..shards).map(|shard| Member { node, shard: ShardId(shard) });
         self.points.append(&mut Self::new(members).points);
-        self.points.sort_unstable();
-        self.points.dedup();
+        self.index();
     }
 
     /// Removes all shards of a node; only its jobs move.
     pub fn remove_node(&mut self, node: NodeId) {
         self.points.retain(|(_, member)| member.node != node);
+        self.index();
     }
 
     /// The owner of a job: the member of the first point at or after its hash, else of the first point.
     /// `None` on an empty ring.
     #[must_use]
     pub fn owner(&self, job: JobId) -> Option<Member> {
-        let at = self.points.partition_point(|(point, _)| *point < hash_id(job.0));
+        let at = self.place(hash_id(job.0));
         self.points.get(at).or_else(|| self.points.first()).map(|(_, member)| *member)
     }
 
@@ -88,7 +125,7 @@ impl ConsistentHashRing {
         job: JobId,
         live: impl Fn(NodeId) -> bool + 'a,
     ) -> impl Iterator<Item = Member> + 'a {
-        let at = self.points.partition_point(|(point, _)| *point < hash_id(job.0));
+        let at = self.place(hash_id(job.0));
         let (before, after) = self.points.split_at(at);
         let owner = self.owner(job).map(|member| member.node);
         let mut seen: Vec<NodeId> = owner.into_iter().collect();
@@ -172,6 +209,28 @@ mod tests {
         assert!(!next.contains(&NodeId(2)), "the owner of job 0 is node 2");
         let only: Vec<NodeId> = ring.successors(JobId(0), |node| node != NodeId(1)).map(|m| m.node).collect();
         assert_eq!(only, [NodeId(3)]);
+    }
+
+    #[test]
+    fn a_look_up_finds_what_a_plain_search_finds() {
+        let plain = |ring: &ConsistentHashRing, job: JobId| {
+            let at = ring.points.partition_point(|(point, _)| *point < hash_id(job.0));
+            ring.points.get(at).or(ring.points.first()).map(|(_, member)| *member)
+        };
+        let mut ring = ConsistentHashRing::default();
+        for node in 1..=40 {
+            ring.add_node(NodeId(node), u16::try_from(node % 3).unwrap() + 1);
+            if node % 5 == 0 {
+                ring.remove_node(NodeId(node / 2));
+            }
+            assert!(ids().take(3_000).all(|job| ring.owner(job) == plain(&ring, job)), "{node} nodes");
+        }
+        for bit in 0..64 {
+            let edges = [(1_u64 << bit) - 1, 1 << bit, u64::MAX << bit];
+            for hash in edges {
+                assert_eq!(ring.place(hash), ring.hashes.partition_point(|point| *point < hash));
+            }
+        }
     }
 
     #[test]
