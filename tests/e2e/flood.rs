@@ -43,7 +43,7 @@ impl Answers {
 
 /// Connections that ask on and on from one thread; each keeps so many questions open.
 pub(crate) struct Flood {
-    answers: Arc<Answers>,
+    pub(crate) answers: Arc<Answers>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
