@@ -458,7 +458,7 @@ impl Core for WorkerCore {
                 if self.overload >= OVERLOADED {
                     let loaded = |share: &&mut Share| share.begins.is_some_and(|begins| begins <= now);
                     let running = self.shares.values_mut().filter(loaded).filter(|share| !share.is_over());
-                    running.for_each(|share| share.saturated = true);
+                    running.for_each(Share::was_overloaded);
                 }
                 self.beat(effects);
             }

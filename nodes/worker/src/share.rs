@@ -12,7 +12,7 @@ use hyperscale_core::{Instant, LinkId};
 use hyperscale_engine::orders::{Ended, Order, Origin, Prepare, ShareKey};
 use hyperscale_fleet::Asking;
 use hyperscale_jobs::{Units, split};
-use hyperscale_plan::{Plan, Step};
+use hyperscale_plan::{Load, Plan, Step};
 use hyperscale_reliability::StatsPace;
 use hyperscale_stats::CellSet;
 
@@ -84,7 +84,7 @@ pub(crate) struct Share {
     pub(crate) pace: StatsPace,
     canceller: Option<(LinkId, u32)>,
     pub(crate) cancelled: bool,
-    /// This node was overloaded while it ran: what it measured is of itself too.
+    /// This node was overloaded while it ran, and could not be sure to keep its schedule.
     pub(crate) saturated: bool,
     /// Shards that wait for iterations while others are asked.
     pub(crate) hungry: Vec<ShardId>,
@@ -160,6 +160,12 @@ impl Share {
             finals_kept: false,
             plan,
         })
+    }
+
+    /// This node is overloaded. Load without a schedule has none to miss: to use all of a CPU is what it is asked.
+    pub(crate) fn was_overloaded(&mut self) {
+        let index = usize::try_from(self.key.workflow.0).unwrap_or(usize::MAX);
+        self.saturated |= self.plan.workflows.get(index).is_some_and(|of| matches!(of.load, Load::Open(_)));
     }
 
     /// Every host and port the workflow's requests go to, once.

@@ -20,6 +20,7 @@ use hyperscale_worker::{Command, Local, WorkerConfig, WorkerCore};
 
 const MANAGER: LinkId = LinkId(1);
 const JOB: JobId = JobId(7);
+const SCHEDULED: &str = "target = \"http://127.0.0.1:1\"\n[workflows.home]\nrate = \"100/s\"\nmax_vus = 4\nduration = \"10s\"\nsteps = [{ get = \"/\" }]\n";
 const PLAN: &str = "target = \"http://127.0.0.1:1\"\n[workflows.home]\nvus = 4\ntotal_iterations = 100\nsteps = [{ get = \"/\" }]\n";
 
 /// A worker of two shards with one share, which runs.
@@ -59,6 +60,10 @@ fn manager() -> Peer {
 
 impl Worker {
     fn new() -> Self {
+        Self::with(PLAN)
+    }
+
+    fn with(plan: &str) -> Self {
         let core = WorkerCore::new(WorkerConfig {
             identity: Identity { shards: 2, ..Identity::new(Role::Worker, NodeId(9), "worker") },
             capacity_vus: 100,
@@ -77,7 +82,7 @@ impl Worker {
             revision: 3,
             fence_token: 1,
             dc_token: 5,
-            plan: PLAN.to_owned(),
+            plan: plan.to_owned(),
             plan_sha256: [0; 32],
             share: Share { unit_from: 0, unit_count: 2, units: 2, iterations: 100 },
             from_us: 0,
@@ -262,9 +267,10 @@ fn an_old_token_and_an_unknown_or_ended_share_are_refused() {
 }
 
 #[test]
-fn a_worker_that_was_overloaded_says_that_its_generator_was_the_limit() {
-    for (overload, sound) in [(0, true), (2, true), (3, false)] {
-        let mut worker = Worker::new();
+fn a_worker_that_was_overloaded_says_that_its_generator_was_the_limit_of_a_schedule() {
+    let cases = [(SCHEDULED, 0, true), (SCHEDULED, 2, true), (SCHEDULED, 3, false), (PLAN, 3, true)];
+    for (plan, overload, sound) in cases {
+        let mut worker = Worker::with(plan);
         worker.handle(Event::Local(Local::Overload(overload)));
         // It is well again before its share ends.
         worker.handle(Event::Local(Local::Overload(0)));
