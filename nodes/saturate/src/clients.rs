@@ -176,7 +176,13 @@ impl SaturateCore {
                 effects.send(link, head.job(job), &request);
             }
             Op::Stats => self.send_update(job, number, link, effects),
-            Op::Snapshot => self.send_snapshot(job, number, link, false, effects),
+            Op::Snapshot => {
+                // It is of one window more than the last.
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.tell_pending();
+                }
+                self.send_snapshot(job, number, link, false, effects);
+            }
             Op::Heartbeat => {}
         }
     }
@@ -204,8 +210,10 @@ impl SaturateCore {
         if let For::Load(op) = open.what {
             let now = self.now;
             let (latency, service) = (now.nanos_since(open.due), now.nanos_since(open.sent));
+            let updates = self.updates_of(op);
             self.count(open.step, op, |tally| {
                 tally.op(op).answered += 1;
+                tally.op(op).updates += updates;
                 tally.op(op).latency.record(latency);
                 tally.service.record(service);
             });

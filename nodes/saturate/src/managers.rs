@@ -10,6 +10,7 @@ use hyperscale_codec::messages::{
 use hyperscale_codec::{Head, JobId, NodeId, Role, ShardId};
 use hyperscale_core::LinkId;
 
+use crate::Op;
 use crate::core::{Later, SaturateCore, SaturateEffects};
 use crate::figures::{Sender, of_all, of_source};
 use crate::job::{Job, Stage};
@@ -202,6 +203,16 @@ impl SaturateCore {
             shard: ShardId(u16::try_from(source % shards).unwrap_or(0)),
             epoch: (1 << 32) | u64::try_from(source % shards + 1).unwrap_or(1),
             sequence,
+        }
+    }
+
+    /// Worker shards that one message of this kind has figures of.
+    pub(crate) fn updates_of(&self, op: Op) -> u64 {
+        match op {
+            // The manager's own sum, of all of them.
+            Op::Stats => 1,
+            Op::Snapshot => u64::try_from(self.config.sources()).unwrap_or(0),
+            Op::Heartbeat | Op::Status | Op::Nodes | Op::List | Op::Reconnect | Op::Submit | Op::Cancel => 0,
         }
     }
 

@@ -137,6 +137,8 @@ pub struct KindRow {
     pub due: u64,
     pub sent: u64,
     pub answered: u64,
+    /// Sources of statistics in what was answered: worker shards of a snapshot, one of a manager's sum.
+    pub updates: u64,
     pub merged: u64,
     pub unsent: u64,
     pub unanswered: u64,
@@ -159,6 +161,7 @@ impl KindRow {
             due: tally.due,
             sent: tally.sent,
             answered: tally.answered,
+            updates: tally.updates,
             merged: tally.merged,
             unsent: tally.unsent,
             unanswered: tally.unanswered,
@@ -178,6 +181,8 @@ pub struct StepRow {
     pub rate_per_s: Option<f64>,
     /// Answered a second.
     pub answered_per_s: f64,
+    /// Sources of statistics in what was answered, a second.
+    pub updates_per_s: f64,
     pub goodput: f64,
     pub refused: u64,
     pub unsent: u64,
@@ -221,11 +226,13 @@ impl StepRow {
             (false, true) if tally.merged() * 2 > tally.due() - tally.answered() => "backpressure",
             (false, true) => "goodput",
         };
+        let per_s = |count| float(count) / length.as_secs_f64().max(1e-9);
         Self {
             step: 0,
             phase: "measure",
             rate_per_s: None,
-            answered_per_s: float(tally.answered()) / length.as_secs_f64().max(1e-9),
+            answered_per_s: per_s(tally.answered()),
+            updates_per_s: per_s(tally.updates()),
             goodput: done,
             refused: tally.refused(),
             unsent,

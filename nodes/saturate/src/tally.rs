@@ -17,6 +17,8 @@ pub(crate) struct OpTally {
     pub(crate) sent: u64,
     /// Were answered as asked.
     pub(crate) answered: u64,
+    /// Sources of statistics in what was answered.
+    pub(crate) updates: u64,
     /// Windows that went out in a later message, because the gate asked for fewer.
     pub(crate) merged: u64,
     /// Not sent: too many were open already.
@@ -40,6 +42,7 @@ impl OpTally {
         self.due += other.due;
         self.sent += other.sent;
         self.answered += other.answered;
+        self.updates += other.updates;
         self.merged += other.merged;
         self.unsent += other.unsent;
         self.unanswered += other.unanswered;
@@ -114,6 +117,12 @@ impl Tally {
     #[must_use]
     pub(crate) fn answered(&self) -> u64 {
         self.sum(|op| op.answered)
+    }
+
+    /// Sources of statistics in what was answered.
+    #[must_use]
+    pub(crate) fn updates(&self) -> u64 {
+        self.sum(|op| op.updates)
     }
 
     /// Refused.

@@ -95,6 +95,7 @@ pub fn render(report: &Report, style: Style) -> String {
         line(String::new());
     }
     kinds(report, style).into_iter().for_each(&mut line);
+    updates(report).into_iter().for_each(&mut line);
     line(String::new());
     exactness(report, style).into_iter().for_each(&mut line);
     out
@@ -227,6 +228,13 @@ fn kinds(report: &Report, style: Style) -> Vec<String> {
         lines.extend(rest(row).map(|text| format!("  {}", style.paint(Tone::Warn, &text))));
     }
     lines
+}
+
+/// How many worker shards' figures the best step had taken, where messages have those of several.
+fn updates(report: &Report) -> Option<String> {
+    let most = report.steps.iter().map(|step| step.updates_per_s).fold(0.0, f64::max);
+    let many = report.kinds.iter().any(|row| row.updates > row.answered);
+    many.then(|| format!("  figures of {} worker shards taken a second", rate(most)))
 }
 
 /// What became of those that were not answered.
