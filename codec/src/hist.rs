@@ -8,7 +8,7 @@
 
 mod sparse;
 
-pub use sparse::{ArchivedSparseHist, SparseHist};
+pub use sparse::{ArchivedSparseHist, CheckedHist, SparseHist};
 
 /// Buckets of a histogram.
 pub const BUCKETS: usize = 4864;

@@ -40,8 +40,8 @@ pub use hello::{
     HELLO_LEN_MAX, HELLO_LEN_MIN, HELLO_MAGIC, HELLO_PREFIX, Hello, HelloError, Verdict, hello_len,
 };
 pub use hist::{
-    ArchivedSparseHist, BUCKETS, Hist, HistExact, SparseHist, VALUE_MAX, bucket_high, bucket_index,
-    bucket_low,
+    ArchivedSparseHist, BUCKETS, CheckedHist, Hist, HistExact, SparseHist, VALUE_MAX, bucket_high,
+    bucket_index, bucket_low,
 };
 pub use ids::{Attempt, Epoch, FenceToken, JobId, NodeId, Sequence, ShardId, StepId, WorkflowId};
 #[doc(hidden)]

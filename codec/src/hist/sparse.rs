@@ -3,9 +3,10 @@
 //! Merging runs in two passes over the columns, which may lie in a receive buffer: check everything, then add. A
 //! refused histogram changes nothing; an accepted one cannot overflow anything.
 
+use rkyv::rend::unaligned::{u16_ule, u32_ule};
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{BUCKETS, Hist, VALUE_MAX, bucket_index};
+use super::{BUCKETS, Hist, HistExact, VALUE_MAX, bucket_index};
 use crate::HistError;
 
 /// The form that travels.
@@ -79,17 +80,15 @@ impl Hist {
     /// # Errors
     /// [`HistError`]; then nothing was added.
     pub fn merge_archived(&mut self, sparse: &ArchivedSparseHist) -> Result<(), HistError> {
-        self.merge_checked(&Parts {
-            count: sparse.count.to_native(),
-            over: sparse.over.to_native(),
-            min: sparse.min.to_native(),
-            max: sparse.max.to_native(),
-            sum: sparse.sum.to_native(),
-            index: |i: usize| sparse.index.as_slice()[i].to_native(),
-            lo: |i: usize| sparse.lo.as_slice()[i].to_native(),
-            hi: |i: usize| sparse.hi.as_slice()[i].to_native(),
-            lens: (sparse.index.len(), sparse.lo.len(), sparse.hi.len()),
-        })
+        self.merge_checked(sparse.checked()?)
+    }
+
+    /// Adds a histogram that was checked before.
+    ///
+    /// # Errors
+    /// [`HistError::Overflow`]; then nothing was added.
+    pub fn merge_checked(&mut self, sparse: CheckedHist<'_>) -> Result<(), HistError> {
+        self.add_columns(sparse.0)
     }
 
     /// Adds a histogram that was received and kept.
@@ -97,102 +96,194 @@ impl Hist {
     /// # Errors
     /// [`HistError`]; then nothing was added.
     pub fn merge_sparse(&mut self, sparse: &SparseHist) -> Result<(), HistError> {
-        self.merge_checked(&Parts {
-            count: sparse.count,
-            over: sparse.over,
-            min: sparse.min,
-            max: sparse.max,
-            sum: sparse.sum,
-            index: |i: usize| sparse.index[i],
-            lo: |i: usize| sparse.lo[i],
-            hi: |i: usize| sparse.hi[i],
-            lens: (sparse.index.len(), sparse.lo.len(), sparse.hi.len()),
-        })
+        let columns = Columns {
+            exact: HistExact {
+                count: sparse.count,
+                over: sparse.over,
+                sum: sparse.sum,
+                min: sparse.min,
+                max: sparse.max,
+            },
+            index: &sparse.index,
+            lo: &sparse.lo,
+            hi: &sparse.hi,
+        };
+        self.add_columns(columns.checked()?)
     }
 
-    fn merge_checked<I, L, H>(&mut self, parts: &Parts<I, L, H>) -> Result<(), HistError>
-    where
-        I: Fn(usize) -> u16,
-        L: Fn(usize) -> u32,
-        H: Fn(usize) -> u32,
-    {
-        let buckets = parts.check(self)?;
-        for entry in 0..buckets {
-            self.counts[usize::from((parts.index)(entry))] += parts.bucket(entry);
+    /// Adds columns that were checked.
+    #[inline]
+    fn add_columns<I: Copy + Into<u16>, W: Copy + Into<u32>>(
+        &mut self,
+        columns: Columns<'_, I, W>,
+    ) -> Result<(), HistError> {
+        let HistExact { count, over, sum, min, max } = columns.exact;
+        let (Some(count), Some(sum)) = (self.count.checked_add(count), self.sum.checked_add(sum)) else {
+            return Err(HistError::Overflow);
+        };
+        // No bucket holds more than the count, so none overflows; `min` is for the compiler, which drops the bounds.
+        if columns.hi.is_empty() {
+            for (index, lo) in columns.index.iter().zip(columns.lo) {
+                let index: u16 = (*index).into();
+                self.counts[usize::from(index).min(BUCKETS - 1)] += u64::from((*lo).into());
+            }
+        } else {
+            columns.filled().for_each(|(index, count)| self.counts[index.min(BUCKETS - 1)] += count);
         }
-        if parts.count > 0 {
-            self.count += parts.count;
-            self.over += parts.over;
-            self.sum += parts.sum;
-            self.min = self.min.min(parts.min);
-            self.max = self.max.max(parts.max);
-        }
+        self.min = self.min.min(min);
+        self.max = self.max.max(max);
+        (self.count, self.sum, self.over) = (count, sum, self.over + over);
         Ok(())
     }
 }
 
-/// A sparse histogram's columns, wherever they lie.
-struct Parts<I, L, H> {
-    count: u64,
-    over: u64,
-    min: u64,
-    max: u64,
-    sum: u128,
-    index: I,
-    lo: L,
-    hi: H,
-    lens: (usize, usize, usize),
-}
+/// A histogram from a peer of which all holds that must, still where it was received.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckedHist<'a>(Columns<'a, u16_ule, u32_ule>);
 
-impl<I: Fn(usize) -> u16, L: Fn(usize) -> u32, H: Fn(usize) -> u32> Parts<I, L, H> {
-    fn bucket(&self, entry: usize) -> u64 {
-        let high = if self.lens.2 == 0 { 0 } else { (self.hi)(entry) };
-        u64::from((self.lo)(entry)) | (u64::from(high) << 32)
+impl<'a> CheckedHist<'a> {
+    /// The exact figures beside the buckets.
+    #[must_use]
+    pub const fn exact(&self) -> HistExact {
+        self.0.exact
     }
 
-    /// Everything that must hold before a single count is added; the number of buckets.
-    #[allow(
-        clippy::arithmetic_side_effects,
-        reason = "a product of two factors below 2^64 is below 2^128; the sums are checked"
-    )]
-    fn check(&self, into: &Hist) -> Result<usize, HistError> {
-        let (index, lo, hi) = self.lens;
+    /// Buckets that are not empty.
+    #[must_use]
+    pub const fn buckets(&self) -> usize {
+        self.0.index.len()
+    }
+
+    /// Buckets that are not empty, ascending and below [`BUCKETS`], with their counts.
+    pub fn filled(&self) -> impl Iterator<Item = (usize, u64)> + use<'a> {
+        self.0.filled()
+    }
+}
+
+impl ArchivedSparseHist {
+    /// Checks all of it, without a place to add it to.
+    ///
+    /// # Errors
+    /// [`HistError`].
+    pub fn checked(&self) -> Result<CheckedHist<'_>, HistError> {
+        Columns::of_archived(self).checked().map(CheckedHist)
+    }
+}
+
+/// A sparse histogram's columns, wherever they lie.
+#[derive(Debug, Clone, Copy)]
+struct Columns<'a, I, W> {
+    exact: HistExact,
+    index: &'a [I],
+    lo: &'a [W],
+    hi: &'a [W],
+}
+
+impl<'a> Columns<'a, u16_ule, u32_ule> {
+    #[inline]
+    fn of_archived(sparse: &'a ArchivedSparseHist) -> Self {
+        Self {
+            exact: HistExact {
+                count: sparse.count.to_native(),
+                over: sparse.over.to_native(),
+                sum: sparse.sum.to_native(),
+                min: sparse.min.to_native(),
+                max: sparse.max.to_native(),
+            },
+            index: sparse.index.as_slice(),
+            lo: sparse.lo.as_slice(),
+            hi: sparse.hi.as_slice(),
+        }
+    }
+}
+
+impl<'a, I: Copy + Into<u16>, W: Copy + Into<u32>> Columns<'a, I, W> {
+    #[inline]
+    fn filled(&self) -> impl Iterator<Item = (usize, u64)> + use<'a, I, W> {
+        let hi = self.hi;
+        self.index.iter().zip(self.lo).enumerate().map(move |(entry, (index, lo))| {
+            let high = hi.get(entry).map_or(0, |hi| (*hi).into());
+            (usize::from((*index).into()), u64::from((*lo).into()) | (u64::from(high) << 32))
+        })
+    }
+
+    /// Everything that must hold before a single count is added. The passes over the columns have no branches, so
+    /// that they run many entries at once; which entry is wrong is looked for only when one is.
+    #[inline]
+    #[allow(clippy::arithmetic_side_effects, reason = "a product of two factors below 2^64 is below 2^128")]
+    fn checked(self) -> Result<Self, HistError> {
+        let (index, lo, hi) = (self.index.len(), self.lo.len(), self.hi.len());
         if lo != index || (hi != 0 && hi != index) {
             return Err(HistError::Columns { index, lo, hi });
         }
-        let mut buckets = 0_u64;
-        let (mut previous, mut last) = (None, 0);
-        for entry in 0..index {
-            let at = (self.index)(entry);
-            if usize::from(at) >= BUCKETS || previous.is_some_and(|before| at <= before) {
-                return Err(HistError::Index(entry));
-            }
-            previous = Some(at);
-            last = self.bucket(entry);
-            if last == 0 {
-                return Err(HistError::Empty(entry));
-            }
-            buckets = buckets.checked_add(last).ok_or(HistError::Overflow)?;
+        let HistExact { count, over, sum, min, max } = self.exact;
+        let (Some(first), Some(last)) = (self.index.first(), self.index.last()) else {
+            return match (count, sum, over) {
+                // Its extremes are whatever the sender wrote.
+                (0, 0, 0) => Ok(Self { exact: HistExact { min: u64::MAX, max: 0, ..self.exact }, ..self }),
+                (0, _, _) => Err(HistError::Extremes),
+                _ => Err(HistError::Count { buckets: 0, count }),
+            };
+        };
+        let (first, last) = (usize::from((*first).into()), usize::from((*last).into()));
+        let (any_empty, buckets) = if hi == 0 { narrow(self.lo) } else { wide(self.lo, self.hi) };
+        if !ascend(self.index) || last >= BUCKETS || any_empty {
+            return Err(self.wrong_entry());
         }
-        if buckets != self.count {
-            return Err(HistError::Count { buckets, count: self.count });
+        let buckets = u64::try_from(buckets).map_err(|_too_large| HistError::Overflow)?;
+        if buckets != count {
+            return Err(HistError::Count { buckets, count });
         }
-        if self.count == 0 {
-            // Buckets are not empty, so there are none.
-            return if self.sum == 0 && self.over == 0 { Ok(0) } else { Err(HistError::Extremes) };
-        }
-        let ends_fit = previous.map(usize::from) == Some(bucket_index(self.max.min(VALUE_MAX)))
-            && usize::from((self.index)(0)) == bucket_index(self.min.min(VALUE_MAX))
-            && self.min <= self.max;
-        // Two factors below 2^64 give a product below 2^128.
-        let count = u128::from(self.count);
-        let sum_fits = count * u128::from(self.min) <= self.sum && self.sum <= count * u128::from(self.max);
-        let over_fits = self.over <= last && (self.over > 0) == (self.max > VALUE_MAX);
-        if !ends_fit || !sum_fits || !over_fits {
-            return Err(HistError::Extremes);
-        }
-        into.count.checked_add(self.count).ok_or(HistError::Overflow)?;
-        into.sum.checked_add(self.sum).ok_or(HistError::Overflow)?;
-        Ok(index)
+        let most = self.filled().last().map_or(0, |(_, count)| count);
+        let ends_fit = last == bucket_index(max.min(VALUE_MAX))
+            && first == bucket_index(min.min(VALUE_MAX))
+            && min <= max;
+        let wide = u128::from(count);
+        let sum_fits = wide * u128::from(min) <= sum && sum <= wide * u128::from(max);
+        let over_fits = over <= most && (over > 0) == (max > VALUE_MAX);
+        if ends_fit && sum_fits && over_fits { Ok(self) } else { Err(HistError::Extremes) }
     }
+
+    /// What is wrong with the first entry that is.
+    #[cold]
+    fn wrong_entry(&self) -> HistError {
+        let mut least = 0;
+        for (entry, (index, count)) in self.filled().enumerate() {
+            if index < least || index >= BUCKETS {
+                return HistError::Index(entry);
+            }
+            if count == 0 {
+                return HistError::Empty(entry);
+            }
+            least = index.saturating_add(1);
+        }
+        HistError::Overflow
+    }
+}
+
+/// Whether each is above the one before.
+#[inline]
+fn ascend<I: Copy + Into<u16>>(index: &[I]) -> bool {
+    let after = index.get(1..).unwrap_or_default();
+    !index.iter().zip(after).fold(false, |bad, (one, next)| bad | ((*one).into() >= (*next).into()))
+}
+
+/// Whether any is zero, and their sum. More than 2^16 entries do not ascend: those have a sum of no meaning.
+#[inline]
+fn narrow<W: Copy + Into<u32>>(lo: &[W]) -> (bool, u128) {
+    let (empty, sum) = lo.iter().fold((false, 0_u64), |(empty, sum), lo| {
+        let lo: u32 = (*lo).into();
+        (empty | (lo == 0), sum.wrapping_add(lo.into()))
+    });
+    (empty, sum.into())
+}
+
+/// The same of counts of two words.
+#[inline]
+fn wide<W: Copy + Into<u32>>(lo: &[W], hi: &[W]) -> (bool, u128) {
+    let (empty, low, high) = lo.iter().zip(hi).fold((false, 0_u64, 0_u64), |(empty, low, high), (lo, hi)| {
+        let (lo, hi): (u32, u32) = ((*lo).into(), (*hi).into());
+        (empty | (lo | hi == 0), low.wrapping_add(lo.into()), high.wrapping_add(hi.into()))
+    });
+    (empty, u128::from(low).wrapping_add(u128::from(high) << 32))
 }

@@ -90,6 +90,33 @@ fn contradictions_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn what_is_refused_is_named() {
+    let good = of(&[10, 1000, 1000, 70_000]).to_sparse();
+    type Breaking = fn(&mut SparseHist);
+    let broken: [(Breaking, HistError); 7] = [
+        (|s| s.index.swap(1, 2), HistError::Index(2)),
+        (|s| s.index[2] = 4864, HistError::Index(2)),
+        (|s| s.index[1] = s.index[0], HistError::Index(1)),
+        (|s| s.lo[1] = 0, HistError::Empty(1)),
+        (|s| s.lo[1] = 3, HistError::Count { buckets: 5, count: 4 }),
+        (|s| s.hi = vec![u32::MAX; 3], HistError::Overflow),
+        (|s| (s.index, s.lo) = (vec![], vec![]), HistError::Count { buckets: 0, count: 4 }),
+    ];
+    for (case, (breaking, named)) in broken.iter().enumerate() {
+        let mut bad = good.clone();
+        breaking(&mut bad);
+        assert_eq!(Hist::new().merge_sparse(&bad), Err(*named), "case {case}");
+    }
+}
+
+#[test]
+fn the_extremes_of_an_empty_one_are_not_believed() {
+    let mut hist = of(&[7]);
+    hist.merge_sparse(&SparseHist { min: 1, max: 900, ..SparseHist::default() }).unwrap();
+    assert_eq!(hist, of(&[7]));
+}
+
+#[test]
 fn a_count_beyond_32_bits_travels_whole() {
     let wide = SparseHist {
         count: (7 << 32) + 1,
@@ -225,6 +252,23 @@ proptest! {
         let mut back = Hist::new();
         back.merge_filled(of(&a).exact(), of(&a).filled());
         prop_assert_eq!(back, of(&a));
+    }
+
+    #[test]
+    fn a_checked_one_tells_what_was_sent(a in values(), factor in prop_oneof![Just(1), Just(1_u64 << 33)]) {
+        let mut sent = of(&a);
+        (sent.count, sent.sum) = (sent.count * factor, sent.sum * u128::from(factor));
+        sent.over *= factor;
+        sent.counts.iter_mut().for_each(|count| *count *= factor);
+        let bytes = rkyv::to_bytes::<rkyv::rancor::Failure>(&sent.to_sparse()).unwrap();
+        let archived = rkyv::access::<ArchivedSparseHist, rkyv::rancor::Failure>(&bytes).unwrap();
+        let checked = archived.checked().unwrap();
+        prop_assert_eq!(checked.exact(), sent.exact());
+        prop_assert!(checked.filled().eq(sent.filled()));
+        prop_assert_eq!(checked.buckets(), sent.filled().count());
+        let mut back = Hist::new();
+        back.merge_archived(archived).unwrap();
+        prop_assert_eq!(back, sent);
     }
 
     #[test]
