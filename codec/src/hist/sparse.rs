@@ -154,6 +154,21 @@ impl<'a> CheckedHist<'a> {
         self.0.index.len()
     }
 
+    /// Which buckets are not empty, ascending and below [`BUCKETS`].
+    pub fn index(&self) -> impl ExactSizeIterator<Item = u16> + use<'a> {
+        self.0.index.iter().map(|index| index.to_native())
+    }
+
+    /// Low words of their counts.
+    pub fn low(&self) -> impl ExactSizeIterator<Item = u32> + use<'a> {
+        self.0.lo.iter().map(|low| low.to_native())
+    }
+
+    /// High words, or none if all are 0.
+    pub fn high(&self) -> impl ExactSizeIterator<Item = u32> + use<'a> {
+        self.0.hi.iter().map(|high| high.to_native())
+    }
+
     /// Buckets that are not empty, ascending and below [`BUCKETS`], with their counts.
     pub fn filled(&self) -> impl Iterator<Item = (usize, u64)> + use<'a> {
         self.0.filled()

@@ -252,7 +252,7 @@ fn columns_of(job: &DcJob, wanted: impl Fn(&Held<'_>) -> bool) -> Vec<StatsColum
     let rows = || job.totals.rows().filter(|held| wanted(held));
     let through = rows().map(|held| held.through).max().unwrap_or_default();
     let mut builder = ColumnsBuilder::new(job.id, job.fence_token, through, through, window_ms);
-    rows().for_each(|held| builder.push(held.source, held.sequence, held.workflow, held.cells));
+    rows().for_each(|held| builder.push_sparse(held.source, held.sequence, held.workflow, held.cells));
     builder.build()
 }
 

@@ -8,7 +8,7 @@
 use hyperscale_codec::messages::{ArchivedStatsColumns, ROWS_MAX, StatsColumns};
 use hyperscale_codec::{ArchivedSparseHist, Hist, JobId, Kind, Sequence, StepId, WorkflowId};
 
-use crate::{Cell, CellSet, Source};
+use crate::{Cell, CellSet, Source, SparseCells};
 
 /// Bytes of one message: of the shortest of the three kinds that carry columns.
 const BYTES_MAX: usize = {
@@ -30,6 +30,8 @@ pub struct ColumnsBuilder {
     full: Vec<StatsColumns>,
     columns: StatsColumns,
     bytes: usize,
+    /// To spread sparse cells out in.
+    spread: Option<CellSet>,
 }
 
 impl ColumnsBuilder {
@@ -46,7 +48,7 @@ impl ColumnsBuilder {
             end_us: windows.saturating_mul(u64::from(window_ms)).saturating_mul(1000),
             ..StatsColumns::default()
         };
-        Self { full: Vec::new(), columns, bytes: ROOT_BYTES }
+        Self { full: Vec::new(), columns, bytes: ROOT_BYTES, spread: None }
     }
 
     /// The figures end here, within the last window: nothing is recorded any more.
@@ -79,6 +81,22 @@ impl ColumnsBuilder {
             self.push_cell(workflow, step, cell);
             self.bytes += bytes;
         }
+    }
+
+    /// The same of cells that are kept as they came.
+    pub fn push_sparse(
+        &mut self,
+        source: Source,
+        sequence: Sequence,
+        workflow: WorkflowId,
+        cells: &SparseCells,
+    ) {
+        let fits = self.spread.take().filter(|spread| spread.steps().len() >= cells.steps());
+        let mut spread = fits.unwrap_or_else(|| CellSet::new(cells.steps()));
+        spread.clear();
+        cells.add_to(&mut spread);
+        self.push(source, sequence, workflow, &spread);
+        self.spread = Some(spread);
     }
 
     /// Whether the open message takes so many cells and so many bytes.

@@ -79,7 +79,7 @@ pub fn all_cells(columns: &ArchivedStatsColumns) -> impl Iterator<Item = (usize,
     cells_in(columns, 0..columns.cell_source.len())
 }
 
-fn cells_in(
+pub(crate) fn cells_in(
     columns: &ArchivedStatsColumns,
     rows: Range<usize>,
 ) -> impl Iterator<Item = (usize, WorkflowId, StepId)> + '_ {
@@ -87,6 +87,46 @@ fn cells_in(
         let (workflow, step) = (columns.cell_workflow.get(row)?, columns.cell_step.get(row)?);
         Some((row, WorkflowId(workflow.to_native()), StepId(step.to_native())))
     })
+}
+
+/// The rows of a checked message, source by source and cell by cell in ascending order: each column is walked once, however
+/// many sources there are.
+pub(crate) struct RowWalk<'a> {
+    columns: &'a ArchivedStatsColumns,
+    cell: usize,
+    status: usize,
+    error: usize,
+}
+
+impl<'a> RowWalk<'a> {
+    pub(crate) const fn new(columns: &'a ArchivedStatsColumns) -> Self {
+        Self { columns, cell: 0, status: 0, error: 0 }
+    }
+
+    /// The cells of the next source.
+    pub(crate) fn cells_of(&mut self, source: usize) -> Range<usize> {
+        next_rows(&self.columns.cell_source, &mut self.cell, source, |told| told.to_native())
+    }
+
+    /// The statuses of the next cell.
+    pub(crate) fn statuses_of(&mut self, row: usize) -> Range<usize> {
+        next_rows(&self.columns.status_cell, &mut self.status, row, |told| told.to_native())
+    }
+
+    /// The error kinds of the next cell.
+    pub(crate) fn errors_of(&mut self, row: usize) -> Range<usize> {
+        next_rows(&self.columns.error_cell, &mut self.error, row, |told| told.to_native())
+    }
+}
+
+/// Where an ascending column points to `target`, from `at` on, which moves behind it.
+fn next_rows<T>(column: &[T], at: &mut usize, target: usize, read: impl Fn(&T) -> u16) -> Range<usize> {
+    let rest = column.get(*at..).unwrap_or_default();
+    let before = rest.iter().take_while(|told| usize::from(read(told)) < target).count();
+    let own = rest.iter().skip(before).take_while(|told| usize::from(read(told)) == target).count();
+    let first = at.saturating_add(before);
+    *at = first.saturating_add(own);
+    first..*at
 }
 
 /// Where an ascending column points to `target`. `read` is called for about 2 log2 of the rows.

@@ -11,6 +11,7 @@ mod builder;
 mod cell;
 mod columns;
 mod part;
+mod sparse;
 mod totals;
 mod windows;
 
@@ -18,5 +19,6 @@ pub use buffer::{Span, StatsBuffer, StatsTier, relieve};
 pub use builder::{ColumnsBuilder, build_all};
 pub use cell::{Cell, CellSet};
 pub use columns::{MergeError, Source, all_cells, cells_of, merge_cell, sources_of};
+pub use sparse::SparseCells;
 pub use totals::{Held, Replaced, Taken, Totals};
 pub use windows::{WindowMerge, Windows};

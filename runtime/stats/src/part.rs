@@ -1,10 +1,12 @@
 //! One sequence of one source on its way in: its cells may come in several messages, in any order, more than once.
 
+use std::ops::Range;
+
 use hyperscale_codec::messages::ArchivedStatsColumns;
 use hyperscale_codec::{Sequence, StepId, WorkflowId};
 
-use crate::CellSet;
-use crate::columns::{MergeError, cells_of, merge_cell};
+use crate::SparseCells;
+use crate::columns::{MergeError, RowWalk, cells_in};
 
 /// What a message says of its sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,7 @@ impl Key {
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) key: Key,
-    pub(crate) cells: CellSet,
+    pub(crate) cells: SparseCells,
     /// Which steps have come; last, whether the workflow's row has.
     came: Vec<bool>,
     missing: usize,
@@ -48,7 +50,8 @@ impl Part {
     /// An empty one for a workflow of `steps` steps.
     pub(crate) fn new(workflow: WorkflowId, steps: usize) -> Self {
         let key = Key { what: What::Delta, sequence: Sequence(0), workflow, cells: 0 };
-        Self { key, cells: CellSet::new(steps), came: vec![false; steps.saturating_add(1)], missing: 0 }
+        let came = vec![false; steps.saturating_add(1)];
+        Self { key, cells: SparseCells::default(), came, missing: 0 }
     }
 
     /// Empties it for another sequence, keeping its memory.
@@ -64,20 +67,26 @@ impl Part {
         self.missing == 0
     }
 
-    /// Takes the cells of a message's source number `index`; those that came before change nothing.
-    pub(crate) fn take(&mut self, columns: &ArchivedStatsColumns, index: usize) -> Result<(), MergeError> {
-        for (row, told, step) in cells_of(columns, index) {
-            let missing = MergeError::NoSuchRow { workflow: told.0, step: step.0 };
+    /// Takes these rows of a message; cells that came before change nothing.
+    pub(crate) fn take(
+        &mut self,
+        columns: &ArchivedStatsColumns,
+        walk: &mut RowWalk<'_>,
+        rows: Range<usize>,
+    ) -> Result<(), MergeError> {
+        for (row, told, step) in cells_in(columns, rows) {
             let at = if step == StepId::WORKFLOW {
                 Some(self.came.len().saturating_sub(1))
             } else {
-                usize::try_from(step.0).ok()
+                // The last place is the workflow's own.
+                usize::try_from(step.0).ok().filter(|at| at.saturating_add(1) < self.came.len())
             };
-            let cell = self.cells.cell_mut(step).filter(|_| told == self.key.workflow);
-            let came = at.and_then(|at| self.came.get_mut(at));
-            let (Some(cell), Some(came)) = (cell, came) else { return Err(missing) };
+            let came = at.and_then(|at| self.came.get_mut(at)).filter(|_| told == self.key.workflow);
+            let Some(came) = came else {
+                return Err(MergeError::NoSuchRow { workflow: told.0, step: step.0 });
+            };
             if !std::mem::replace(came, true) {
-                merge_cell(columns, row, cell)?;
+                self.cells.push(columns, walk, row, step)?;
                 self.missing = self.missing.saturating_sub(1);
             }
         }

@@ -3,17 +3,22 @@
 //! One row a (worker, shard, epoch): the newest snapshot, and the deltas that follow it without a gap. A snapshot of
 //! a lower sequence, and a delta that does not come next, change nothing; so no loss, repeat or reorder of messages
 //! can lose or double a count for longer than until the next snapshot. What comes in several messages waits beside
-//! its row until it is whole, so a row never holds half a snapshot. In: checked messages. Out: sums. Bounded by the
-//! sources a job has, twice; the caller bounds those.
+//! its row until it is whole, so a row never holds half a snapshot. Rows are kept as they came ([`SparseCells`]) and added
+//! up when a sum is asked for: taking a snapshot costs what it tells, not what a plan could have. In: checked messages.
+//! Out: sums. Bounded by the sources a job has, twice; the caller bounds those.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use hyperscale_codec::messages::ArchivedStatsColumns;
 use hyperscale_codec::{Epoch, NodeId, Sequence, StepId, WorkflowId};
 
-use crate::CellSet;
-use crate::columns::{MergeError, Source, cells_of, sources_of};
+use crate::columns::{MergeError, RowWalk, Source, cells_in, sources_of};
 use crate::part::{Key, Part, What};
+use crate::{CellSet, SparseCells};
+
+/// Deltas that are kept one behind the other, before they are added up: a snapshot mostly comes earlier.
+const RUNS_MAX: u32 = 16;
 
 /// What became of a message's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +38,14 @@ type See<'a> = &'a mut dyn FnMut(Replaced<'_>);
 
 #[derive(Debug)]
 struct Row {
+    source: Source,
     workflow: WorkflowId,
     sequence: Sequence,
     is_final: bool,
     through: u32,
-    cells: CellSet,
+    cells: SparseCells,
+    /// Deltas behind the last sum in `cells`.
+    runs: u32,
 }
 
 /// A snapshot that took the place of another.
@@ -50,9 +58,9 @@ pub struct Replaced<'a> {
     /// The last window in what is there now.
     pub through: u32,
     /// What was there.
-    pub older: &'a CellSet,
+    pub older: &'a SparseCells,
     /// What is.
-    pub newer: &'a CellSet,
+    pub newer: &'a SparseCells,
 }
 
 /// What is held of one source.
@@ -69,7 +77,7 @@ pub struct Held<'a> {
     /// The last window in it.
     pub through: u32,
     /// The figures.
-    pub cells: &'a CellSet,
+    pub cells: &'a SparseCells,
 }
 
 /// Newest snapshots of all sources of one job.
@@ -77,11 +85,18 @@ pub struct Held<'a> {
 pub struct Totals {
     /// Steps of each workflow of the plan.
     steps: Vec<usize>,
-    rows: BTreeMap<Source, Row>,
+    /// In the order in which the sources came.
+    rows: Vec<Row>,
+    /// The row of a source.
+    row_of: BTreeMap<Source, usize>,
+    /// The row that is probably asked for next: a sender names its sources in the same order each time.
+    likely: usize,
     /// The newest sequence of a source of which some cells are missing.
     parts: BTreeMap<Source, Part>,
     /// An empty one a workflow, so that a warm total allocates nothing.
     spare: Vec<Option<Part>>,
+    /// To add up deltas in.
+    sum: Vec<Option<CellSet>>,
 }
 
 impl Totals {
@@ -89,7 +104,9 @@ impl Totals {
     #[must_use]
     pub fn new(steps: Vec<usize>) -> Self {
         let spare = (0..).map(WorkflowId).zip(&steps).map(|(id, &n)| Some(Part::new(id, n))).collect();
-        Self { steps, rows: BTreeMap::new(), parts: BTreeMap::new(), spare }
+        let sum = steps.iter().map(|_| None).collect();
+        let (rows, row_of, parts) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { steps, rows, row_of, likely: 0, parts, spare, sum }
     }
 
     /// Takes a snapshot or a final: everything each source recorded since its epoch began. `each` is told what
@@ -140,12 +157,17 @@ impl Totals {
         see: See<'_>,
     ) -> Result<(), MergeError> {
         let told = columns.source_cells.iter().map(|cells| cells.to_native());
+        let mut walk = RowWalk::new(columns);
         for (index, ((source, sequence), cells)) in sources_of(columns).zip(told).enumerate() {
-            let taken = match self.workflow_of(columns, index, source)? {
+            let rows = walk.cells_of(index);
+            let at = self.row_at(source);
+            let taken = match self.workflow_of(columns, &rows, at)? {
                 Some(workflow) => {
                     let key = Key { what, sequence, workflow, cells };
-                    let needless = self.needless(source, key);
-                    needless.map_or_else(|| self.collect(columns, index, (source, key), see), Ok)?
+                    match self.needless(at, key) {
+                        Some(needless) => needless,
+                        None => self.collect((columns, &mut walk, rows), (source, at, key), see)?,
+                    }
                 }
                 None => Taken::Part,
             };
@@ -154,9 +176,24 @@ impl Totals {
         Ok(())
     }
 
+    /// Where the row of a source is, if it has one.
+    fn row_at(&mut self, source: Source) -> Option<usize> {
+        let is_likely = self.rows.get(self.likely).is_some_and(|row| row.source == source);
+        let at = if is_likely { self.likely } else { self.row_of.get(&source).copied()? };
+        self.likely = at.saturating_add(1);
+        if self.likely >= self.rows.len() {
+            self.likely = 0;
+        }
+        Some(at)
+    }
+
+    fn row(&self, at: Option<usize>) -> Option<&Row> {
+        at.and_then(|at| self.rows.get(at))
+    }
+
     /// Why a source of a message need not be read, if so.
-    fn needless(&self, source: Source, key: Key) -> Option<Taken> {
-        let held = self.rows.get(&source);
+    fn needless(&self, at: Option<usize>, key: Key) -> Option<Taken> {
+        let held = self.row(at);
         let newest = held.map_or(Sequence(0), |row| row.sequence);
         let done = held.is_some_and(|row| row.is_final);
         match key.what {
@@ -172,11 +209,11 @@ impl Totals {
     fn workflow_of(
         &self,
         columns: &ArchivedStatsColumns,
-        index: usize,
-        source: Source,
+        rows: &Range<usize>,
+        at: Option<usize>,
     ) -> Result<Option<WorkflowId>, MergeError> {
-        let told = cells_of(columns, index).next().map(|(_, workflow, _)| workflow);
-        let known = self.rows.get(&source).map(|row| row.workflow);
+        let told = cells_in(columns, rows.clone()).next().map(|(_, workflow, _)| workflow);
+        let known = self.row(at).map(|row| row.workflow);
         let Some(workflow) = known.or(told) else { return Ok(None) };
         let fits = told.is_none_or(|told| told == workflow) && self.steps_of(workflow).is_some();
         if fits {
@@ -212,21 +249,20 @@ impl Totals {
     /// message costs the sequence, which is sent again, or the next one comes.
     fn collect(
         &mut self,
-        columns: &ArchivedStatsColumns,
-        index: usize,
-        (source, key): (Source, Key),
+        (columns, walk, rows): (&ArchivedStatsColumns, &mut RowWalk<'_>, Range<usize>),
+        (source, at, key): (Source, Option<usize>, Key),
         see: See<'_>,
     ) -> Result<Taken, MergeError> {
         let waiting = self.parts.get(&source).map(|part| part.key);
         let begun = if waiting == Some(key) { self.parts.remove(&source) } else { None };
         let mut part = begun.unwrap_or_else(|| self.begin(key));
-        if let Err(refused) = part.take(columns, index) {
+        if let Err(refused) = part.take(columns, walk, rows) {
             self.keep_spare(part);
             return Err(refused);
         }
         let newer_waits = waiting.is_some_and(|waiting| waiting.supersedes(key));
         let (taken, unused) = if part.is_whole() {
-            self.settle(source, columns.k_to.to_native(), part, see);
+            self.settle((source, at), columns.k_to.to_native(), part, see);
             // What waits and is older has nothing left to add.
             (Taken::Fresh, if newer_waits { None } else { self.parts.remove(&source) })
         } else if newer_waits {
@@ -241,36 +277,57 @@ impl Totals {
     }
 
     /// Makes a whole sequence part of the total.
-    fn settle(&mut self, source: Source, through: u32, mut part: Part, see: See<'_>) {
+    fn settle(&mut self, (source, at): (Source, Option<usize>), through: u32, mut part: Part, see: See<'_>) {
         let Key { what, sequence, workflow, .. } = part.key;
-        let steps = part.cells.steps().len();
-        let before = self.rows.get(&source).map(|row| row.through);
-        let row = self.rows.entry(source).or_insert_with(|| Row {
-            workflow,
-            sequence,
-            is_final: false,
-            through,
-            cells: CellSet::new(steps),
-        });
-        match what {
-            What::Delta => row.cells.advance(&part.cells),
-            What::Snapshot | What::Final => {
-                std::mem::swap(&mut row.cells, &mut part.cells);
-                see(Replaced { workflow, before, through, older: &part.cells, newer: &row.cells });
+        let before = self.row(at).map(|row| row.through);
+        let at = at.unwrap_or_else(|| self.insert(source, workflow));
+        if let Some(row) = self.rows.get_mut(at) {
+            match what {
+                What::Delta if before.is_none() => std::mem::swap(&mut row.cells, &mut part.cells),
+                What::Delta => {
+                    row.cells.append(&part.cells);
+                    row.runs = row.runs.saturating_add(1);
+                }
+                What::Snapshot | What::Final => {
+                    std::mem::swap(&mut row.cells, &mut part.cells);
+                    row.runs = 0;
+                    see(Replaced { workflow, before, through, older: &part.cells, newer: &row.cells });
+                }
             }
+            row.sequence = sequence;
+            row.through = through;
+            row.is_final = what == What::Final;
         }
-        row.sequence = sequence;
-        row.through = through;
-        row.is_final = what == What::Final;
         self.keep_spare(part);
+        self.add_up(at);
+    }
+
+    fn insert(&mut self, source: Source, workflow: WorkflowId) -> usize {
+        let at = self.rows.len();
+        let (sequence, cells) = (Sequence(0), SparseCells::default());
+        self.rows.push(Row { source, workflow, sequence, is_final: false, through: 0, cells, runs: 0 });
+        self.row_of.insert(source, at);
+        at
+    }
+
+    /// Makes one of many deltas.
+    fn add_up(&mut self, at: usize) {
+        let Some(row) = self.rows.get_mut(at).filter(|row| row.runs >= RUNS_MAX) else { return };
+        let workflow = usize::try_from(row.workflow.0).unwrap_or(usize::MAX);
+        let (Some(sum), Some(steps)) = (self.sum.get_mut(workflow), self.steps.get(workflow)) else { return };
+        let sum = sum.get_or_insert_with(|| CellSet::new(*steps));
+        sum.clear();
+        row.cells.add_to(sum);
+        row.cells.assign(sum);
+        row.runs = 0;
     }
 
     /// Sum of one workflow over all sources for which `wanted` holds.
     #[must_use]
     pub fn sum_where(&self, workflow: WorkflowId, wanted: impl Fn(Source) -> bool) -> CellSet {
         let mut sum = CellSet::new(self.steps_of(workflow).unwrap_or_default());
-        let rows = self.rows.iter().filter(|(source, row)| row.workflow == workflow && wanted(**source));
-        rows.for_each(|(_, row)| sum.merge(&row.cells));
+        let rows = self.rows.iter().filter(|row| row.workflow == workflow && wanted(row.source));
+        rows.for_each(|row| row.cells.add_to(&mut sum));
         sum
     }
 
@@ -280,10 +337,10 @@ impl Totals {
         self.sum_where(workflow, |_| true)
     }
 
-    /// The rows: who recorded what, and whether it is final.
+    /// The rows in the order of their sources: who recorded what, and whether it is final.
     pub fn rows(&self) -> impl Iterator<Item = Held<'_>> {
-        self.rows.iter().map(|(&source, row)| Held {
-            source,
+        self.row_of.values().filter_map(|at| self.rows.get(*at)).map(|row| Held {
+            source: row.source,
             workflow: row.workflow,
             sequence: row.sequence,
             is_final: row.is_final,
@@ -295,20 +352,29 @@ impl Totals {
     /// Whether the whole final of this epoch of a worker is held.
     #[must_use]
     pub fn has_final(&self, worker: NodeId, epoch: Epoch) -> bool {
-        self.rows.iter().any(|(source, row)| source.worker == worker && source.epoch == epoch && row.is_final)
+        self.rows.iter().any(|row| row.source.worker == worker && row.source.epoch == epoch && row.is_final)
     }
 
     /// Epochs of a worker whose whole finals are held.
     #[must_use]
     pub fn finals_of(&self, worker: NodeId) -> usize {
-        self.rows.iter().filter(|(source, row)| source.worker == worker && row.is_final).count()
+        self.rows.iter().filter(|row| row.source.worker == worker && row.is_final).count()
     }
 
     /// Requests that all sources of a worker recorded.
     #[must_use]
     pub fn requests_of(&self, worker: NodeId) -> u64 {
-        let rows = self.rows.iter().filter(|(source, _)| source.worker == worker);
-        rows.flat_map(|(_, row)| row.cells.steps()).map(|cell| cell.count).fold(0, u64::saturating_add)
+        let rows = self.rows.iter().filter(|row| row.source.worker == worker);
+        rows.map(|row| row.cells.requests()).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of memory that the rows take, and what waits to become one.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let rows = self.rows.iter().map(|row| &row.cells);
+        let waiting = self.parts.values().map(|part| &part.cells);
+        let own = self.rows.capacity().saturating_mul(size_of::<Row>());
+        rows.chain(waiting).map(SparseCells::bytes).fold(own, usize::saturating_add)
     }
 }
 

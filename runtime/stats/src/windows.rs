@@ -21,6 +21,8 @@ pub struct WindowMerge<K> {
     end_us: u64,
     /// The first window that anybody told of.
     first: Option<u32>,
+    /// Two totals of a workflow, spread out to be compared; there from the first comparison on.
+    spread: BTreeMap<usize, [CellSet; 2]>,
 }
 
 /// Windows that leave together.
@@ -59,7 +61,8 @@ impl<K: Ord + Copy> WindowMerge<K> {
     #[must_use]
     pub fn new(steps: &[usize]) -> Self {
         let cells = steps.iter().map(|&n| CellSet::new(n)).collect();
-        Self { cells, senders: BTreeMap::new(), from: None, to: 0, end_us: 0, first: None }
+        let (senders, spread) = (BTreeMap::new(), BTreeMap::new());
+        Self { cells, senders, from: None, to: 0, end_us: 0, first: None, spread }
     }
 
     /// Waits for this sender from now on.
@@ -107,8 +110,15 @@ impl<K: Ord + Copy> WindowMerge<K> {
     /// Adds what one total has beyond another, of the windows between them: where a sender sends no deltas.
     pub fn take_difference(&mut self, sender: K, replaced: Replaced<'_>, end_us: u64) {
         let Replaced { workflow, before, through, older, newer } = replaced;
-        let cells = usize::try_from(workflow.0).ok().and_then(|at| self.cells.get_mut(at));
-        let Some(cells) = cells.filter(|cells| cells.steps().len() == newer.steps().len()) else { return };
+        let at = usize::try_from(workflow.0).unwrap_or(usize::MAX);
+        let Some(cells) = self.cells.get_mut(at) else { return };
+        let steps = cells.steps().len();
+        let both = self.spread.entry(at).or_insert_with(|| [CellSet::new(steps), CellSet::new(steps)]);
+        for (flat, sparse) in both.iter_mut().zip([newer, older]) {
+            flat.clear();
+            sparse.add_to(flat);
+        }
+        let [newer, older] = both;
         cells.merge_difference(newer, older);
         let from = before.map_or(0, |before| before.saturating_add(1)).min(through);
         self.reach(Span { from, to: through }, end_us);

@@ -255,6 +255,37 @@ proptest! {
         prop_assert!(totals.parts.is_empty(), "something waits for what will not come");
     }
 
+    /// However many deltas follow each other, with snapshots between them or none, the total is what was recorded; what
+    /// is in flight is what the last one told.
+    #[test]
+    fn deltas_and_snapshots_of_any_number_end_in_what_was_recorded(
+        recorded in prop::collection::vec((prop::collection::vec(1..1_000_000_u64, 0..4), 0..100_u64, 0..20_u8), 1..70),
+    ) {
+        let (mut totals, mut whole) = (Totals::new(vec![2]), CellSet::new(2));
+        for (n, (times, in_flight, kind)) in recorded.iter().enumerate() {
+            let mut window = cells(times);
+            window.step_mut(0).in_flight = *in_flight;
+            whole.advance(&window);
+            let sequence = n as u64 + 1;
+            let taken = match kind {
+                0 => snapshot(&mut totals, 0, sequence, &whole),
+                _ => delta(&mut totals, 0, sequence, &window),
+            };
+            prop_assert_eq!(taken, Taken::Fresh);
+        }
+        prop_assert_eq!(totals.sum(WorkflowId(0)), whole.clone());
+        let requests: u64 = whole.steps().iter().map(|cell| cell.count).sum();
+        prop_assert_eq!(totals.requests_of(source(0).worker), requests);
+        // And as a manager tells them to its gate.
+        let mut builder = ColumnsBuilder::new(JobId(1), 1, 0, 0, 1000);
+        totals.rows().for_each(|held| builder.push_sparse(held.source, held.sequence, held.workflow, held.cells));
+        let mut above = Totals::new(vec![2]);
+        for message in builder.build() {
+            prop_assert_eq!(take(&mut above, &message, false), Taken::Fresh);
+        }
+        prop_assert_eq!(above.sum(WorkflowId(0)), whole);
+    }
+
     /// What each shard recorded travels in its own message; the sum's percentiles are those of all samples together.
     #[test]
     fn percentiles_over_shards_equal_hdrhistogram_s_on_all_samples(
