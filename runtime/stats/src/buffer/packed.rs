@@ -3,6 +3,8 @@
 //! A set of cells is a run of numbers of 7 bits a byte. Rows of a list ascend and are told as the distance from the
 //! row before, so that 0 ends the list. Only this module writes what it reads; bytes that end early read as zeros.
 
+use std::cmp::Ordering;
+
 use hyperscale_codec::messages::ErrorKind;
 use hyperscale_codec::{Hist, HistExact, VALUE_MAX, bucket_index};
 
@@ -13,11 +15,24 @@ use crate::{Cell, CellSet};
 struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
-    fn next_wide(&mut self) -> u128 {
-        let (mut number, mut shift) = (0_u128, 0_u32);
+    /// Mostly a number is below 128.
+    #[inline]
+    fn next(&mut self) -> u64 {
+        match self.0.split_first() {
+            Some((&byte, rest)) if byte < 128 => {
+                self.0 = rest;
+                u64::from(byte)
+            }
+            Some(_) => self.next_long(),
+            None => 0,
+        }
+    }
+
+    fn next_long(&mut self) -> u64 {
+        let (mut number, mut shift) = (0_u64, 0_u32);
         while let Some((&byte, rest)) = self.0.split_first() {
             self.0 = rest;
-            number |= u128::from(byte & 127).checked_shl(shift).unwrap_or(0);
+            number |= u64::from(byte & 127).checked_shl(shift).unwrap_or(0);
             shift = shift.saturating_add(7);
             if byte < 128 {
                 break;
@@ -26,13 +41,15 @@ impl Numbers<'_> {
         number
     }
 
-    fn next(&mut self) -> u64 {
-        u64::try_from(self.next_wide()).unwrap_or(u64::MAX)
+    /// What [`put_wide`] wrote.
+    fn next_wide(&mut self) -> u128 {
+        let (low, high) = (self.next(), self.next());
+        u128::from(low) | (u128::from(high) << 64)
     }
 }
 
-fn put(out: &mut Vec<u8>, number: impl Into<u128>) {
-    let mut number: u128 = number.into();
+#[inline]
+fn put(out: &mut Vec<u8>, mut number: u64) {
     loop {
         let low = u8::try_from(number & 127).unwrap_or(0);
         number >>= 7;
@@ -41,6 +58,12 @@ fn put(out: &mut Vec<u8>, number: impl Into<u128>) {
         }
         out.push(low | 128);
     }
+}
+
+/// Both halves, the lower first.
+fn put_wide(out: &mut Vec<u8>, number: u128) {
+    put(out, u64::try_from(number & u128::from(u64::MAX)).unwrap_or(0));
+    put(out, u64::try_from(number >> 64).unwrap_or(0));
 }
 
 /// Writes a list of rows that ascend, with their counts; rows of the same key become one.
@@ -76,7 +99,7 @@ impl<'a> Rows<'a> {
 
     fn end(mut self) {
         self.close();
-        put(self.out, 0_u64);
+        put(self.out, 0);
     }
 }
 
@@ -107,17 +130,29 @@ fn rows<'a, 'b>(numbers: &'b mut Numbers<'a>) -> RowsOf<'a, 'b> {
 fn merge_rows(a: &mut Numbers<'_>, b: &mut Numbers<'_>, out: &mut Vec<u8>, map: impl Fn(u64) -> u64) {
     let (mut a, mut b, mut merged) = (rows(a), rows(b), Rows::new(out));
     let (mut left, mut right) = (a.next(), b.next());
-    loop {
-        let first = match (left, right) {
-            (Some(one), Some(other)) if one.0 <= other.0 => std::mem::replace(&mut left, a.next()),
-            (Some(_), None) => std::mem::replace(&mut left, a.next()),
-            (_, Some(_)) => std::mem::replace(&mut right, b.next()),
-            (None, None) => return merged.end(),
+    while let (Some(one), Some(other)) = (left, right) {
+        let count = match one.0.cmp(&other.0) {
+            Ordering::Less => one.1,
+            Ordering::Greater => other.1,
+            Ordering::Equal => one.1.saturating_add(other.1),
         };
-        if let Some((key, count)) = first {
-            merged.push(map(key), count);
+        merged.push(map(one.0.min(other.0)), count);
+        if one.0 <= other.0 {
+            left = a.next();
+        }
+        if other.0 <= one.0 {
+            right = b.next();
         }
     }
+    while let Some((key, count)) = left {
+        merged.push(map(key), count);
+        left = a.next();
+    }
+    while let Some((key, count)) = right {
+        merged.push(map(key), count);
+        right = b.next();
+    }
+    merged.end();
 }
 
 /// The bucket that stands for `2^coarser` of them: the last of the group, for a quantile is never below the truth; but
@@ -133,7 +168,7 @@ fn put_exact(out: &mut Vec<u8>, exact: HistExact) {
         put(out, exact.over);
         put(out, exact.min);
         put(out, exact.max);
-        put(out, exact.sum);
+        put_wide(out, exact.sum);
     }
 }
 
