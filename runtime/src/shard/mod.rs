@@ -83,19 +83,21 @@ impl Exits {
 }
 
 impl Shard {
-    /// Called inside the executor.
+    /// Called inside the executor. `turn`: for how long runnable tasks keep it from looking at completions. Each queue
+    /// says so, as the executor itself has no such limit.
     fn new(
         id: u16,
         count: u16,
+        turn: Duration,
         stop: Stop,
         counters: Arc<Counters>,
         causes: Arc<Causes>,
         exits: Exits,
     ) -> Self {
-        let soon = Latency::Matters(Duration::from_millis(1));
+        let soon = Latency::Matters(turn);
         let control = executor().create_task_queue(Shares::Static(1000), soon, "control");
         let health = executor().create_task_queue(Shares::Static(1000), soon, "health");
-        let data = executor().create_task_queue(Shares::Static(200), Latency::NotImportant, "data");
+        let data = executor().create_task_queue(Shares::Static(200), soon, "data");
         let (tasks, stopping, looks) = (Rc::default(), Latch::default(), RefCell::default());
         Self(Rc::new(Inner {
             id,

@@ -4,9 +4,13 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use futures_lite::FutureExt;
-use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, PoolPlacement};
+use glommio::{
+    GlommioError, Latency, LocalExecutor, LocalExecutorBuilder, PoolPlacement, Shares, executor,
+    spawn_local_into,
+};
 
 use super::supervise::{Heart, Shards, Watchdog};
 use super::{Exits, Placement, Shard, ShardOptions, ShardWork, StartError};
@@ -19,6 +23,13 @@ use crate::task::{TaskKind, panic_message};
 
 /// As many as the wire's shard numbers leave room for with a wide margin.
 const SHARDS_MAX: usize = 1024;
+/// The preempt timer of an executor's first turn: none, in effect.
+///
+/// The executor arms its preempt timer, then looks for tasks to run. If the timer has fired by then, because the thread
+/// was taken off its CPU in between, it runs none, and goes to sleep although some could run; whatever next wakes it
+/// runs them. On its first turn nothing is there that could: no task has run yet, so no timer is armed and nobody has a
+/// waker. It would sleep for ever. The timer that counts later is that of the queues, see [`ShardOptions`].
+const FIRST_TURN: Duration = Duration::from_hours(1);
 
 /// Starts one shard per entry, each running `body` to its end; or none, and says why.
 ///
@@ -160,23 +171,25 @@ impl Seat {
     /// The whole life of a shard's executor.
     fn run<T, F, Fut>(self, executor: &LocalExecutor, body: &Arc<F>) -> Option<T>
     where
+        T: 'static,
         F: Fn(Shard) -> Fut,
         Fut: Future<Output = T> + 'static,
     {
-        let Self { id, count, stop, counters, causes, heart, notices, .. } = self;
+        let Self { id, count, stop, counters, causes, heart, notices, options } = self;
         let exits = Exits::default();
         let root = async {
-            let shard = Shard::new(id, count, stop.clone(), counters, causes, exits.clone());
+            let turn = options.preempt_timer;
+            let shard = Shard::new(id, count, turn, stop.clone(), counters, causes, exits.clone());
             shard.spawn("stop", TaskKind::Service, shard.clone().watch_stop());
             shard.spawn("heartbeat", TaskKind::Service, heart.beat(shard.clone()));
-            let ended = AssertUnwindSafe(async { body(shard.clone()).await }).catch_unwind().await;
+            let ended = main(body, shard.clone(), turn).await;
             if let Err(payload) = &ended {
                 let (task, message) = ("main".to_owned(), panic_message(payload.as_ref()));
                 stop.request(StopReason::ServicePanicked { shard: id, task, message });
             }
             shard.cancel_all().await;
             // Sockets are closed by the reactor: give it the turns to do so.
-            shard.sleep(std::time::Duration::from_millis(1)).await;
+            shard.sleep(Duration::from_millis(1)).await;
             ended.ok()
         };
         let ended = catch_unwind(AssertUnwindSafe(|| executor.run(root)));
@@ -194,6 +207,22 @@ impl Seat {
     }
 }
 
+/// Runs the body in a queue of its own: that of the root has no preempt timer worth the name.
+async fn main<T, F, Fut>(body: &Arc<F>, shard: Shard, turn: Duration) -> thread::Result<T>
+where
+    F: Fn(Shard) -> Fut,
+    Fut: Future<Output = T> + 'static,
+    T: 'static,
+{
+    let queue = executor().create_task_queue(Shares::Static(1000), Latency::Matters(turn), "main");
+    let body = catch_unwind(AssertUnwindSafe(|| body(shard)))?;
+    match spawn_local_into(AssertUnwindSafe(body).catch_unwind(), queue) {
+        Ok(body) => body.await,
+        // The queue was made three lines up, so this is a defect of ours.
+        Err(error) => Err(Box::new(format!("no queue for the body: {error}"))),
+    }
+}
+
 fn make(shard: u16, options: &ShardOptions) -> Result<LocalExecutor, StartError> {
     let placement = match options.placement {
         Placement::Unbound => glommio::Placement::Unbound,
@@ -201,7 +230,7 @@ fn make(shard: u16, options: &ShardOptions) -> Result<LocalExecutor, StartError>
     };
     let mut builder = LocalExecutorBuilder::new(placement)
         .name(&format!("shard-{shard}"))
-        .preempt_timer(options.preempt_timer)
+        .preempt_timer(FIRST_TURN)
         .io_memory(options.io_memory)
         .ring_depth(options.ring_depth)
         // Not on the shard's own CPU, where a slow call would take turns from it.

@@ -1,18 +1,18 @@
 //! Watching over the shards of a node: joins them, notices one that stands still.
 //!
-//! A wait of the executor has been seen to be lost by the kernel or the runtime, and a task that never awaits cannot be
-//! interrupted. So each shard beats, and a thread of its own listens: a shard that misses its beats for a second is
-//! logged and poked by a wake from outside, which ends a lost wait; one that stays still stops the node.
+//! The executor can go to sleep over tasks that could run (see `FIRST_TURN` in [`super::start`]), and a task that never
+//! awaits cannot be interrupted. So each shard beats, and a thread of its own listens: a shard that misses its beats for
+//! a second is logged and poked by a wake from outside, which has it look at its tasks again; one that stays still stops
+//! the node.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::Poll;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Shard, ShardWork};
-use crate::bell::Bell;
 use crate::causes::Causes;
 use crate::clock;
 use crate::counters::{CounterValues, Counters};
@@ -117,7 +117,9 @@ pub(super) enum Progress {
 #[derive(Debug, Default)]
 pub(super) struct Heart {
     beats: AtomicU64,
-    bell: Bell,
+    /// Of the task that beats. Kept, not taken at the first poke: a shard that slept over its tasks may do so again, with
+    /// this one among them.
+    waker: OnceLock<Waker>,
 }
 
 impl Heart {
@@ -129,10 +131,18 @@ impl Heart {
             let mut polled = false;
             // A poke is just an early beat.
             let poked = poll_fn(|cx| {
-                self.bell.arm(cx.waker());
+                // A task has one waker all its life.
+                let _known = self.waker.get_or_init(|| cx.waker().clone());
                 if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
             });
             futures_lite::future::or(shard.sleep(BEAT), poked).await;
+        }
+    }
+
+    /// From another thread: has the shard turn its loop once more.
+    fn poke(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
         }
     }
 }
@@ -192,7 +202,7 @@ impl Watchdog {
                 tracing::warn!(shard, "the shard's loop has stood still for a second; poking it");
             }
             if pulse.missed >= STILL {
-                heart.bell.ring();
+                heart.poke();
             }
             if pulse.missed == LOST {
                 let shard = u16::try_from(shard).unwrap_or(u16::MAX);

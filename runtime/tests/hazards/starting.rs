@@ -41,6 +41,19 @@ fn one_shard_that_cannot_start_starts_none() {
     assert_eq!(ran, 2);
 }
 
+/// A thread that is taken off its CPU between arming its preempt timer and looking for tasks finds the timer fired. Here
+/// it always has: what a shard starts with runs all the same, and its watchdog has whom to poke.
+#[test]
+fn a_shard_whose_first_turn_is_cut_short_starts() {
+    let _watch = watch("a_shard_whose_first_turn_is_cut_short_starts");
+    let late = ShardOptions { preempt_timer: Duration::from_nanos(1), ..ShardOptions::small() };
+    for _ in 0..10 {
+        let (started, ran) = try_start(&[late.clone(), late.clone()]);
+        assert!(started.is_ok());
+        assert_eq!(ran, 2);
+    }
+}
+
 #[test]
 fn a_core_the_process_may_not_use_is_refused_before_anything_starts() {
     let _watch = watch("a_core_the_process_may_not_use_is_refused_before_anything_starts");

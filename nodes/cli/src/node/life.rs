@@ -14,6 +14,9 @@ use crate::exit::{Failure, INTERRUPTED};
 /// For queued bytes to go and connections to end.
 const STOP: Duration = Duration::from_secs(10);
 
+/// Between two looks at whether the node was stopped from within.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// What a node's shards tell its process.
 #[derive(Debug)]
 pub(crate) enum Told {
@@ -94,7 +97,7 @@ impl Life<'_> {
             let now = clock::now();
             let left =
                 deadline.map_or(Duration::MAX, |deadline: hyperscale_core::Instant| deadline.since(now));
-            match hear.recv_timeout(left) {
+            match hear.recv_timeout(left.min(LOOK)) {
                 Ok(Told::Signal(signal)) if deadline.is_none() => {
                     let seconds = settings.drain_timeout.as_secs();
                     tracing::info!(
@@ -111,6 +114,13 @@ impl Life<'_> {
                     }
                 }
                 Ok(Told::Refused(why)) => break Err(Failure::could_not_run(why)),
+                // A shard that stands still for good never ends, and its node was stopped over that.
+                Err(mpsc::RecvTimeoutError::Timeout)
+                    if shards.stop().reason().is_some_and(|why| why.is_failure()) =>
+                {
+                    break Ok(ExitCode::SUCCESS);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) if left > LOOK => {}
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     let seconds = settings.drain_timeout.as_secs();
                     break Err(Failure::could_not_run(format!(
@@ -131,5 +141,28 @@ impl Life<'_> {
             tracing::info!("{role} {name} has left");
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::settings::{CoreChoice, NodeFlags};
+    use hyperscale_codec::Role;
+
+    /// Its shards may hold their ends of the channel for ever.
+    #[test]
+    fn a_node_that_is_stopped_from_within_ends_although_a_shard_may_still_tell_something() {
+        let flags = NodeFlags { cores: Some(CoreChoice::Unpinned), ..NodeFlags::default() };
+        let settings = Settings::new(Role::Gate, &flags).unwrap();
+        let shards = hyperscale_runtime::start(&settings.shards, |shard| async move {
+            shard.stopping().await;
+        });
+        let (_told, hear) = mpsc::channel();
+        let shards = shards.unwrap();
+        shards.stop().request(StopReason::ShardStalled { shard: 0, seconds: 30 });
+        let life = Life { settings: &settings, shards, hear, cores: 1, drain: Box::new(|| ()) };
+        let ended = format!("{:?}", life.live());
+        assert!(ended.contains("shard 0 has not turned its loop for 30 s"), "{ended}");
     }
 }
