@@ -26,6 +26,7 @@ mod nginx;
 mod node;
 mod nodes;
 mod overload;
+mod owning_shard;
 mod plans;
 mod raw_client;
 mod rolling;

@@ -107,15 +107,27 @@ impl Drop for Process {
     }
 }
 
-/// A gate, manager or worker; its log goes to a file.
+/// A gate, manager or worker; its log goes to a file. A test that fails shows the log of one that nobody else reads.
 pub(crate) struct Node {
     process: Process,
     pub(crate) listen: String,
     pub(crate) admin: String,
+    unread: Option<tempfile::NamedTempFile>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(log) = self.unread.as_ref().filter(|_| std::thread::panicking()) {
+            let log = std::fs::read_to_string(log.path()).unwrap_or_default();
+            eprintln!("the log of the node at {}:\n{log}", self.listen);
+        }
+    }
 }
 
 impl Node {
     pub(crate) fn start(binary: &Path, args: &[&str], log: &Path) -> Self {
+        let unread = (log == Path::new("/dev/null")).then(|| tempfile::NamedTempFile::new().unwrap());
+        let log = unread.as_ref().map_or(log, tempfile::NamedTempFile::path);
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(binary);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
@@ -125,7 +137,7 @@ impl Node {
             let rest = line.split(after).nth(1).unwrap_or_else(|| panic!("{args:?} said {line:?}"));
             rest.trim_end().trim_end_matches('/').split(';').next().unwrap().to_owned()
         };
-        Self { listen: place(" listens on "), admin: place("; admin http://"), process }
+        Self { listen: place(" listens on "), admin: place("; admin http://"), process, unread }
     }
 
     /// A node on free ports that nobody restarts.
