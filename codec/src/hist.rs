@@ -16,13 +16,14 @@ pub const BUCKETS: usize = 4864;
 pub const VALUE_MAX: u64 = (1 << 44) - 1;
 
 const _: () = assert!(bucket_index(VALUE_MAX) == BUCKETS - 1);
+const _: () = assert!(bucket_index(VALUE_MAX + 1) == BUCKETS && bucket_index(u64::MAX) == 7423);
 
-/// The bucket of a value up to [`VALUE_MAX`].
+/// The bucket of a value up to [`VALUE_MAX`]; of larger ones, one that no histogram has.
 #[must_use]
 #[allow(
     clippy::cast_possible_truncation,
     clippy::arithmetic_side_effects,
-    reason = "for v < 2^44 every term is below 2^13; the assertion above checks the largest"
+    reason = "every term is below 2^13; the assertions above check the largest"
 )]
 pub const fn bucket_index(value: u64) -> usize {
     let shift = 56 - (value | 128).leading_zeros();
@@ -94,12 +95,26 @@ impl Hist {
     /// Records one value in ns.
     #[inline]
     pub fn record(&mut self, value: u64) {
-        self.counts[bucket_index(value.min(VALUE_MAX))] += 1;
+        // One comparison tells both that the bucket is there and that the value is within the range.
+        match self.counts.get_mut(bucket_index(value)) {
+            Some(count) => *count += 1,
+            None => self.count_over(),
+        }
         self.count += 1;
-        self.over += u64::from(value > VALUE_MAX);
         self.sum += u128::from(value);
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
+        // A new extreme is rare: branches cost less than to write both each time.
+        if value < self.min {
+            self.min = value;
+        }
+        if value > self.max {
+            self.max = value;
+        }
+    }
+
+    #[cold]
+    fn count_over(&mut self) {
+        self.counts[BUCKETS - 1] += 1;
+        self.over += 1;
     }
 
     /// Values recorded.

@@ -215,11 +215,18 @@ impl<'a> Columns<'a, u16_ule, u32_ule> {
 impl<'a, I: Copy + Into<u16>, W: Copy + Into<u32>> Columns<'a, I, W> {
     #[inline]
     fn filled(&self) -> impl Iterator<Item = (usize, u64)> + use<'a, I, W> {
-        let hi = self.hi;
-        self.index.iter().zip(self.lo).enumerate().map(move |(entry, (index, lo))| {
-            let high = hi.get(entry).map_or(0, |hi| (*hi).into());
-            (usize::from((*index).into()), u64::from((*lo).into()) | (u64::from(high) << 32))
-        })
+        let whole = *self;
+        self.index
+            .iter()
+            .enumerate()
+            .map(move |(entry, index)| (usize::from((*index).into()), whole.bucket(entry)))
+    }
+
+    /// The count of an entry.
+    #[inline]
+    fn bucket(&self, entry: usize) -> u64 {
+        let word = |words: &[W]| words.get(entry).map_or(0, |word| u64::from((*word).into()));
+        word(self.lo) | (word(self.hi) << 32)
     }
 
     /// Everything that must hold before a single count is added. The passes over the columns have no branches, so
@@ -249,7 +256,7 @@ impl<'a, I: Copy + Into<u16>, W: Copy + Into<u32>> Columns<'a, I, W> {
         if buckets != count {
             return Err(HistError::Count { buckets, count });
         }
-        let most = self.filled().last().map_or(0, |(_, count)| count);
+        let most = self.bucket(index.saturating_sub(1));
         let ends_fit = last == bucket_index(max.min(VALUE_MAX))
             && first == bucket_index(min.min(VALUE_MAX))
             && min <= max;
