@@ -2,10 +2,14 @@
 //!
 //! Members are (node, shard) pairs with a hundred points each, so a gate with more cores owns more jobs, and a change
 //! of membership moves only the share that must move. The hash is fixed (`spec.md` 11), so every gate with the same
-//! members computes the same owner. In: members, ids. Out: owners. Points lie evenly, so the top bits of a hash lead to within
-//! a point or two of its owner; where somebody chose ids that do not, the search among them is binary. No allocation.
+//! members computes the same owner. In: members, ids. Out: owners. A look-up reads one cache line and the member; see
+//! [`lines`].
+
+mod lines;
 
 use hyperscale_codec::{JobId, NodeId, ShardId};
+
+use self::lines::Lines;
 
 /// Points of one member on the ring.
 pub const POINTS_A_MEMBER: u32 = 100;
@@ -43,80 +47,86 @@ pub struct Member {
     pub shard: ShardId,
 }
 
-/// The members' points, sorted by (point, node, shard).
+/// The members, and their points in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsistentHashRing {
-    points: Vec<(u64, Member)>,
-    /// The points alone, closer together: what a look-up reads.
-    hashes: Vec<u64>,
-    /// Of each value of the top bits, the first point that is not before it; one more at the end. As many bits as make at
-    /// least a value a point.
-    starts: Vec<u32>,
-    bits: u32,
+    /// Ascending.
+    members: Vec<Member>,
+    /// Where each point lies, and the place of its member; ascending, so that equal points have the order of members.
+    points: Vec<(u64, u32)>,
+    lines: Lines,
 }
 
 impl ConsistentHashRing {
     /// A ring of these members; repeated ones count once.
     #[must_use]
     pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
-        let points = members.into_iter().flat_map(|member| {
-            (0..POINTS_A_MEMBER).map(move |i| (point(member.node, member.shard, i), member))
-        });
-        let mut ring = Self { points: points.collect(), ..Self::default() };
-        ring.index();
+        let mut ring = Self::default();
+        ring.become_of(members.into_iter().collect());
         ring
     }
 
-    /// Brings the points in order, and the ways to them.
-    fn index(&mut self) {
-        self.points.sort_unstable();
-        self.points.dedup();
-        self.hashes = self.points.iter().map(|(point, _)| *point).collect();
-        // 2^31 points are more than any memory holds.
-        self.bits = self.points.len().max(1).next_power_of_two().trailing_zeros().clamp(1, 31);
-        self.starts.clear();
-        let mut at = 0_u32;
-        let mut rest = self.hashes.iter().peekable();
-        for value in 0..1_u64 << self.bits {
-            while rest.next_if(|point| *point >> (64 - self.bits) < value).is_some() {
-                at = at.saturating_add(1);
+    /// Takes these members in place of those it has, whose points stay where they are.
+    fn become_of(&mut self, mut members: Vec<Member>) {
+        members.sort_unstable();
+        members.dedup();
+        let place =
+            |member: &Member| members.binary_search(member).ok().and_then(|at| u32::try_from(at).ok());
+        let places: Vec<Option<u32>> = self.members.iter().map(place).collect();
+        self.points.retain_mut(|(_, at)| {
+            let kept = usize::try_from(*at).ok().and_then(|at| places.get(at).copied()).flatten();
+            kept.inspect(|kept| *at = *kept).is_some()
+        });
+        for (at, member) in (0..).zip(&members) {
+            if self.members.binary_search(member).is_err() {
+                let points = (0..POINTS_A_MEMBER).map(|i| (point(member.node, member.shard, i), at));
+                self.points.extend(points);
             }
-            self.starts.push(at);
         }
-        self.starts.push(u32::try_from(self.hashes.len()).unwrap_or(u32::MAX));
+        // Stable sorts are quick where most is in order already.
+        self.points.sort();
+        self.members = members;
+        self.lines = Lines::of(&self.points);
+    }
+
+    fn member(&self, at: u32) -> Option<Member> {
+        self.members.get(usize::try_from(at).ok()?).copied()
     }
 
     /// The first point at or after a hash, as its place.
     fn place(&self, hash: u64) -> usize {
-        let Some(value) = usize::try_from(hash.checked_shr(64 - self.bits).unwrap_or(0)).ok() else {
-            return 0;
-        };
-        let start =
-            |at: usize| self.starts.get(at).and_then(|start| usize::try_from(*start).ok()).unwrap_or(0);
-        let (from, to) = (start(value), start(value + 1));
-        let near = self.hashes.get(from..to).unwrap_or_default();
-        from + near.partition_point(|point| *point < hash)
+        self.points.partition_point(|(point, _)| *point < hash)
     }
 
     /// Adds all shards of a node.
     pub fn add_node(&mut self, node: NodeId, shards: u16) {
-        let members = (0..shards).map(|shard| Member { node, shard: ShardId(shard) });
-        self.points.append(&mut Self::new(members).points);
-        self.index();
+        let mut members = self.members.clone();
+        members.extend((0..shards).map(|shard| Member { node, shard: ShardId(shard) }));
+        self.become_of(members);
     }
 
     /// Removes all shards of a node; only its jobs move.
     pub fn remove_node(&mut self, node: NodeId) {
-        self.points.retain(|(_, member)| member.node != node);
-        self.index();
+        let mut members = self.members.clone();
+        members.retain(|member| member.node != node);
+        self.become_of(members);
     }
 
     /// The owner of a job: the member of the first point at or after its hash, else of the first point.
     /// `None` on an empty ring.
     #[must_use]
     pub fn owner(&self, job: JobId) -> Option<Member> {
-        let at = self.place(hash_id(job.0));
-        self.points.get(at).or_else(|| self.points.first()).map(|(_, member)| *member)
+        let hash = hash_id(job.0);
+        match self.lines.slot(hash) {
+            Some(slot) => self.member(slot.into()),
+            None => self.owner_by_search(hash),
+        }
+    }
+
+    #[cold]
+    fn owner_by_search(&self, hash: u64) -> Option<Member> {
+        let point = self.points.get(self.place(hash)).or_else(|| self.points.first());
+        point.and_then(|(_, at)| self.member(*at))
     }
 
     /// The next distinct nodes after the owner's point, for which `live` holds, in point order.
@@ -129,7 +139,7 @@ impl ConsistentHashRing {
         let (before, after) = self.points.split_at(at);
         let owner = self.owner(job).map(|member| member.node);
         let mut seen: Vec<NodeId> = owner.into_iter().collect();
-        after.iter().chain(before).map(|(_, member)| *member).filter(move |member| {
+        after.iter().chain(before).filter_map(|(_, at)| self.member(*at)).filter(move |member| {
             let new = !seen.contains(&member.node) && live(member.node);
             if new {
                 seen.push(member.node);
@@ -211,26 +221,70 @@ mod tests {
         assert_eq!(only, [NodeId(3)]);
     }
 
+    /// The same without lines, from the definition.
+    fn plain(members: &[Member], hash: u64) -> Member {
+        let mut points: Vec<(u64, Member)> = members
+            .iter()
+            .flat_map(|m| (0..POINTS_A_MEMBER).map(|i| (point(m.node, m.shard, i), *m)))
+            .collect();
+        points.sort_unstable();
+        let at = points.partition_point(|(point, _)| *point < hash);
+        points.get(at).unwrap_or(&points[0]).1
+    }
+
+    fn owner_of_hash(ring: &ConsistentHashRing, hash: u64) -> Option<Member> {
+        let by_line = ring.lines.slot(hash).and_then(|slot| ring.member(slot.into()));
+        by_line.or_else(|| ring.owner_by_search(hash))
+    }
+
     #[test]
-    fn a_look_up_finds_what_a_plain_search_finds() {
-        let plain = |ring: &ConsistentHashRing, job: JobId| {
-            let at = ring.points.partition_point(|(point, _)| *point < hash_id(job.0));
-            ring.points.get(at).or(ring.points.first()).map(|(_, member)| *member)
-        };
+    fn a_look_up_finds_what_a_plain_search_finds_at_and_beside_every_point() {
         let mut ring = ConsistentHashRing::default();
         for node in 1..=40 {
             ring.add_node(NodeId(node), u16::try_from(node % 3).unwrap() + 1);
             if node % 5 == 0 {
                 ring.remove_node(NodeId(node / 2));
             }
-            assert!(ids().take(3_000).all(|job| ring.owner(job) == plain(&ring, job)), "{node} nodes");
-        }
-        for bit in 0..64 {
-            let edges = [(1_u64 << bit) - 1, 1 << bit, u64::MAX << bit];
-            for hash in edges {
-                assert_eq!(ring.place(hash), ring.hashes.partition_point(|point| *point < hash));
+            let points: Vec<u64> = ring.points.iter().map(|(point, _)| *point).collect();
+            let beside =
+                points.iter().flat_map(|point| [point.wrapping_sub(1), *point, point.wrapping_add(1)]);
+            let edges = (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, u64::MAX << bit]);
+            for hash in beside.chain(edges).chain([0, u64::MAX]).step_by(if node % 10 == 1 { 1 } else { 97 })
+            {
+                let at = ring.points.partition_point(|(point, _)| *point < hash);
+                let slot = ring.points.get(at).unwrap_or(&ring.points[0]).1;
+                assert_eq!(owner_of_hash(&ring, hash), ring.member(slot), "{hash:x}, {node} nodes");
             }
+            let hash = hash_id(node);
+            assert_eq!(owner_of_hash(&ring, hash), Some(plain(&ring.members, hash)), "{node} nodes");
+            assert_eq!(ring, ConsistentHashRing::new(ring.members.iter().rev().copied()), "{node} nodes");
         }
+    }
+
+    #[test]
+    fn most_look_ups_are_answered_by_one_line() {
+        for members in [1_u128, 6, 81, 82, 164, 1_000] {
+            let ring =
+                ConsistentHashRing::new((0..members).map(|n| Member { node: NodeId(n), shard: ShardId(0) }));
+            let searched = ids().take(20_000).filter(|job| ring.lines.slot(hash_id(job.0)).is_none()).count();
+            assert!(searched < 600, "{members} members: {searched} of 20,000 searched");
+        }
+    }
+
+    #[test]
+    fn members_beyond_the_numbers_of_a_line_are_found_by_search() {
+        let points: Vec<(u64, u32)> = (0..70_000).map(|at| (u64::from(at) << 40, at)).collect();
+        assert_eq!(Lines::of(&points), Lines::default());
+        assert_eq!(Lines::default().slot(5), None);
+    }
+
+    #[test]
+    fn points_that_crowd_are_found_by_search() {
+        let crowd: Vec<(u64, u32)> = (0..16).map(|at| (1 << 63 | u64::from(at), at)).collect();
+        let lines = Lines::of(&crowd);
+        assert_eq!((lines.slot(5), lines.slot(3 << 62), lines.slot(1 << 63)), (Some(0), None, None));
+        let few = Lines::of(&crowd[1..]);
+        assert_eq!((few.slot(5), few.slot(3 << 62), few.slot(1 << 63)), (Some(1), Some(1), None));
     }
 
     #[test]
