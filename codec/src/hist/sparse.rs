@@ -118,6 +118,9 @@ impl Hist {
         columns: Columns<'_, I, W>,
     ) -> Result<(), HistError> {
         let HistExact { count, over, sum, min, max } = columns.exact;
+        if count == 0 {
+            return Ok(());
+        }
         let (Some(count), Some(sum)) = (self.count.checked_add(count), self.sum.checked_add(sum)) else {
             return Err(HistError::Overflow);
         };
