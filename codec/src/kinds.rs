@@ -286,6 +286,7 @@ impl Kind {
             | Self::RegisterCallbackResponse
             | Self::NodesResponse
             | Self::NodeWhyResponse
+            | Self::StatsResponse
             | Self::StatsAck
             | Self::JobListResponse => true,
             Self::Goodbye
@@ -314,6 +315,7 @@ impl Kind {
             | Self::RegisterCallback
             | Self::NodesRequest
             | Self::NodeWhyRequest
+            | Self::StatsQuery
             | Self::StatsUpdate
             | Self::StatsSnapshot
             | Self::JobListRequest => false,
@@ -374,6 +376,8 @@ kinds! {
     NodesResponse         = 0x8015, Normal,   GATE | MANAGER,         MIB,      [24];
     NodeWhyRequest        = 0x8016, Normal,   CLIENT | GATE,          4 * KIB,  [8];
     NodeWhyResponse       = 0x8017, Normal,   GATE | MANAGER,         256 * KIB, [16];
+    StatsQuery            = 0x8018, Normal,   CLIENT | GATE | MANAGER, 4 * KIB, [30];
+    StatsResponse         = 0x8019, Normal,   GATE,                   2 * MIB,  [49];
     StatsUpdate           = 0x8020, Normal,   MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;
     StatsAck              = 0x8021, Normal,   MANAGER | GATE,         256 * KIB, [62], next 66 + Archived<u32>;
     StatsSnapshot         = 0x8022, Normal,   MANAGER | WORKER,       4 * MIB,  [269], next 278 + Archived<Option<Vec<u64>>>;

@@ -34,6 +34,7 @@ mod saturate;
 mod server;
 mod stalls;
 mod target;
+mod windows;
 
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;

@@ -4,6 +4,8 @@ use crate::nodes::{Node, anywhere, wait_for};
 use crate::server::closed_port;
 use crate::{run, text};
 
+const JOB: &str = "00000000000000000000000000000001";
+
 /// The one line that it ends with, and nothing on stdout but where a node said it listens.
 fn refused(args: &[&str], code: i32) -> String {
     let output = run(args);
@@ -61,6 +63,9 @@ fn flags_of_a_node_that_cannot_be_are_exit_2() {
         (&["nodes"], "name its gates"),
         (&["nodes", "--gate", "x"], "HOST:PORT"),
         (&["status", "deadbeef", "--gate", "127.0.0.1:1"], "32 hex digits"),
+        (&["stats", "x", "--gate", "127.0.0.1:1"], "32 hex digits"),
+        (&["stats", JOB, "--gate", "127.0.0.1:1", "--from", "2", "--to", "1"], "--from 2 is after --to 1"),
+        (&["stats", JOB, "--gate", "127.0.0.1:1", "--tier", "x"], "--tier"),
         (&["watch", "x", "--gate", "127.0.0.1:1"], "32 hex digits"),
         (&["cancel", "", "--gate", "127.0.0.1:1"], "32 hex digits"),
         (&["submit", "/nowhere.toml", "--gate", "127.0.0.1:1"], "no such file"),

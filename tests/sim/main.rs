@@ -30,6 +30,7 @@ mod shards;
 mod skew;
 mod stories;
 mod troubles;
+mod windows;
 
 use fleet::Fleet;
 use hyperscale_client::Notice;

@@ -115,6 +115,73 @@ pub struct StatsFinalAck {
     pub source_epoch: Vec<u64>,
 }
 
+/// Client or manager to gate, and gate to gate: what was recorded in these windows? Passed on to the job's owner.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct StatsQuery {
+    pub job: [u8; 16],
+    /// What is kept in this tier alone: 1 hot, 2 warm, 3 cold, 4 archive. 0: in any.
+    pub tier: u8,
+    /// What has a window of these, the last one included. To go on: `from` is [`StatsResponse::next`].
+    pub from: u32,
+    pub to: u32,
+    /// Whether each workflow has rows of its own; else a row is about all of them.
+    pub by_workflow: bool,
+    /// Rows at most; 0 and more than 1,000 are 1,000. A page ends where it can be gone on from, which may be a few
+    /// rows later.
+    pub limit: u32,
+}
+
+/// What was recorded in the windows that are kept together; part of [`StatsResponse`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
+pub struct StatsEntry {
+    /// Where they are kept, as in [`StatsQuery::tier`].
+    pub tier: u8,
+    /// First and last window.
+    pub from: u32,
+    pub to: u32,
+    /// Index in the plan; `u32::MAX`: all workflows.
+    pub workflow: u32,
+    /// Over all steps.
+    pub requests: u64,
+    pub errors: u64,
+    pub cancelled: u64,
+    pub late: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Of iterations.
+    pub iterations: u64,
+    pub dropped: u64,
+    /// Latency of so many requests, in ns. All zero without any.
+    pub timed: u64,
+    pub mean_ns: u64,
+    pub min_ns: u64,
+    pub p50_ns: u64,
+    pub p90_ns: u64,
+    pub p99_ns: u64,
+    pub p99_9_ns: u64,
+    pub max_ns: u64,
+    pub service_p99_ns: u64,
+    pub lateness_p99_ns: u64,
+}
+
+/// The owner's answer to [`StatsQuery`]: one row an entry, from the oldest.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct StatsResponse {
+    pub job: [u8; 16],
+    /// [`JobState`](crate::messages::JobState) as its number.
+    pub state: u8,
+    /// Length of one window.
+    pub window_ms: u32,
+    /// Where the figures end, since the job's start: within the last window where the job ended in it.
+    pub end_ms: u64,
+    /// Names of the workflows, in the order of the plan.
+    pub workflows: Vec<String>,
+    pub entries: Vec<StatsEntry>,
+    /// Ask again from this window; 0: that was all. An entry that begins before it was joined with some that were told:
+    /// ask for all again.
+    pub next: u32,
+}
+
 /// Most sources, and most cells, of one message.
 pub const ROWS_MAX: usize = 4096;
 

@@ -76,6 +76,9 @@ layout! {
     NodeSignal { name, value, ok }
     NodeWhyRequest { name }
     NodeWhyResponse { verdicts, missing }
+    StatsQuery { job, tier, from, to, by_workflow, limit }
+    StatsEntry { tier, from, to, workflow, requests, errors, cancelled, late, bytes_in, bytes_out, iterations, dropped, timed, mean_ns, min_ns, p50_ns, p90_ns, p99_ns, p99_9_ns, max_ns, service_p99_ns, lateness_p99_ns }
+    StatsResponse { job, state, window_ms, end_ms, workflows, entries, next }
     PushPull { group, list }
     JobCancelRequest { job_id, requester_id, timestamp, fence_token, reason, #[cfg(feature = "next-minor")] origin }
     JobCancelResponse { job_id, success, cancelled_workflow_count, error, state, per_dc }

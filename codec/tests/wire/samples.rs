@@ -477,6 +477,42 @@ fn each_question(visitor: &mut impl Visitor) {
         }],
         missing: vec!["manager-2".into()],
     });
+    visitor.visit(&StatsQuery { job: JOB, tier: 2, from: 60, to: 3_599, by_workflow: true, limit: 100 });
+    visitor.visit(&StatsResponse {
+        job: JOB,
+        state: JobState::Running.to_wire(),
+        window_ms: 1_000,
+        end_ms: 3_599_250,
+        workflows: vec!["browse".into(), "check out the basket".into()],
+        entries: vec![
+            StatsEntry {
+                tier: 2,
+                from: 60,
+                to: 69,
+                workflow: 1,
+                requests: 12_345,
+                errors: 6,
+                cancelled: 7,
+                late: 8,
+                bytes_in: 1 << 33,
+                bytes_out: 9_876_543,
+                iterations: 4_115,
+                dropped: 10,
+                timed: 12_340,
+                mean_ns: 1_111_111,
+                min_ns: 90_000,
+                p50_ns: 1_000_000,
+                p90_ns: 2_000_000,
+                p99_ns: 3_000_000,
+                p99_9_ns: 4_000_000,
+                max_ns: 5_000_000_000,
+                service_p99_ns: 2_900_000,
+                lateness_p99_ns: 12_000,
+            },
+            StatsEntry { tier: 1, from: 70, to: 70, workflow: u32::MAX, ..StatsEntry::default() },
+        ],
+        next: 71,
+    });
 }
 
 fn each_normal(visitor: &mut impl Visitor) {

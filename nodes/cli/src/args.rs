@@ -12,6 +12,7 @@ use crate::commands::cluster::Cluster;
 use crate::commands::fleet::{ListNodes, OneJob, Submit, Watch};
 use crate::commands::jobs::ListJobs;
 use crate::commands::saturate::Saturate;
+use crate::commands::stats::Stats;
 use crate::logging::{Identity, LogFlags};
 use crate::node::NodeFlags;
 
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// How does a job of a fleet stand?
     Status(OneJob),
+    /// What was recorded in a job's windows, as a time line
+    Stats(Stats),
     /// Stop a job of a fleet
     Cancel(OneJob),
     /// Who is in a fleet?
@@ -68,6 +71,7 @@ impl Command {
             Self::Submit(_) => "submit",
             Self::Watch(_) => "watch",
             Self::Status(_) => "status",
+            Self::Stats(_) => "stats",
             Self::Cancel(_) => "cancel",
             Self::Jobs(_) => "jobs",
             Self::Nodes(_) => "nodes",
@@ -93,6 +97,7 @@ impl Command {
             | Self::Submit(_)
             | Self::Watch(_)
             | Self::Status(_)
+            | Self::Stats(_)
             | Self::Cancel(_)
             | Self::Jobs(_)
             | Self::Nodes(_)

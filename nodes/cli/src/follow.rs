@@ -78,6 +78,7 @@ pub(crate) fn follow(hear: &mpsc::Receiver<Told>, shown: Shown, outputs: &mut Ou
                 | Notice::Cancelled { .. }
                 | Notice::Nodes { .. }
                 | Notice::Why { .. }
+                | Notice::Stats(_)
                 | Notice::Jobs { .. }
                 | Notice::Reconnecting { .. },
             )) => {}

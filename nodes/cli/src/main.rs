@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Submit(submit) => commands::fleet::submit(&submit),
         Command::Watch(watch) => commands::fleet::watch(&watch),
         Command::Status(job) => commands::fleet::status(&job),
+        Command::Stats(stats) => commands::stats::stats(&stats),
         Command::Cancel(job) => commands::fleet::cancel(&job),
         Command::Jobs(jobs) => commands::jobs::jobs(&jobs),
         Command::Nodes(nodes) => commands::fleet::nodes(&nodes),

@@ -2,9 +2,9 @@
 
 use hyperscale_codec::messages::{
     JobCancelRequest, JobEntry, JobListRequest, JobListResponse, JobStatusRequest, NodeEntry, NodeWhyRequest,
-    NodeWhyResponse, NodesRequest, NodesResponse,
+    NodeWhyResponse, NodesRequest, NodesResponse, StatsEntry, StatsQuery, StatsResponse,
 };
-use hyperscale_codec::{Encode, JobId};
+use hyperscale_codec::{Encode, Head, JobId};
 use hyperscale_core::LinkId;
 use hyperscale_fleet::Asking;
 
@@ -30,6 +30,47 @@ pub enum Question {
     },
     /// Why is the node of this name judged as it is?
     Why { name: String },
+    /// What was recorded in a job's windows?
+    Stats(Box<Windows>),
+}
+
+/// Which windows are asked for, and what came of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Windows {
+    pub job: JobId,
+    /// Of one tier, by its number; 0: of all.
+    pub tier: u8,
+    pub from: u32,
+    pub to: u32,
+    /// A row a workflow, instead of one for all.
+    pub by_workflow: bool,
+    /// Rows that came so far; empty at first.
+    pub so_far: Vec<StatsEntry>,
+    /// The window that is asked for next; `from` at first.
+    pub next: u32,
+    /// Times that all was asked for again because the windows moved on meanwhile; 0 at first.
+    pub again: u32,
+}
+
+/// Windows that move on between two pages so often are not read to their end.
+const AGAIN_MAX: u32 = 5;
+
+impl Windows {
+    fn query(&self) -> StatsQuery {
+        StatsQuery {
+            job: self.job.to_bytes(),
+            tier: self.tier,
+            from: self.next,
+            to: self.to,
+            by_workflow: self.by_workflow,
+            limit: 0,
+        }
+    }
+
+    pub(crate) fn start_over(&mut self) {
+        self.so_far.clear();
+        self.next = self.from;
+    }
 }
 
 impl Question {
@@ -51,6 +92,9 @@ impl Question {
                 };
                 effects.send_with(link, head(CANCEL).job(*job), extensions, &request);
             }
+            Self::Stats(windows) => {
+                effects.send_with(link, head(QUESTION).job(windows.job), extensions, &windows.query());
+            }
             Self::Why { name } => {
                 effects.send_with(link, head(QUESTION), extensions, &NodeWhyRequest { name: name.clone() });
             }
@@ -70,9 +114,42 @@ fn first_page() -> NodesRequest {
 impl ClientCore {
     /// Asks for the next page; if it does not come, for all of them again.
     fn ask_on<M: Encode>(&mut self, link: LinkId, page: &M, effects: &mut ClientEffects) {
+        self.ask_on_with(link, head(QUESTION), page, effects);
+    }
+
+    fn ask_on_with<M: Encode>(&mut self, link: LinkId, head: Head, page: &M, effects: &mut ClientEffects) {
         if let Some(asking) = self.begin() {
-            effects.send_with(link, head(QUESTION), &asking.extensions, page);
+            effects.send_with(link, head, &asking.extensions, page);
         }
+    }
+
+    pub(crate) fn on_stats(&mut self, link: LinkId, page: StatsResponse, effects: &mut ClientEffects) {
+        let Goal::Answer(Question::Stats(windows)) = &mut self.goal else { return };
+        if JobId::from_bytes(page.job) != windows.job {
+            return;
+        }
+        // Joined with some that were told: they would count twice.
+        let moved = !windows.so_far.is_empty() && page.entries.iter().any(|entry| entry.from < windows.next);
+        let gets_on = page.next == 0 || page.next > windows.next;
+        if moved || !gets_on {
+            windows.start_over();
+            windows.again = windows.again.saturating_add(1);
+            if windows.again > AGAIN_MAX {
+                let job = windows.job;
+                return self
+                    .fail(effects, format!("the windows of job {job} move on faster than they are read"));
+            }
+        } else {
+            windows.so_far.extend_from_slice(&page.entries);
+            windows.next = page.next;
+            if page.next == 0 {
+                let entries = std::mem::take(&mut windows.so_far);
+                self.goal = Goal::Done;
+                return self.notify(effects, Notice::Stats(Box::new(StatsResponse { entries, ..page })));
+            }
+        }
+        let (job, query) = (windows.job, windows.query());
+        self.ask_on_with(link, head(QUESTION).job(job), &query, effects);
     }
 
     pub(crate) fn on_verdicts(&mut self, answer: NodeWhyResponse, effects: &mut ClientEffects) {

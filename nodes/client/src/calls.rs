@@ -149,6 +149,7 @@ impl ClientCore {
         // From the start: what came before may have changed.
         match &mut self.goal {
             Goal::Answer(Question::Nodes { so_far }) => so_far.clear(),
+            Goal::Answer(Question::Stats(windows)) => windows.start_over(),
             Goal::Answer(Question::Jobs { so_far, missing }) => {
                 so_far.clear();
                 missing.clear();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     ErrorReply, Goodbye, JobAck, JobCancelResponse, JobEntry, JobFinalResult, JobFinalResultAck,
     JobListResponse, JobStatusPush, JobStatusResponse, JobSubmit, NodeEntry, NodeVerdict, NodeWhyResponse,
-    NodesResponse, RateLimitResponse, RegisterCallbackResponse,
+    NodesResponse, RateLimitResponse, RegisterCallbackResponse, StatsResponse,
 };
 use hyperscale_codec::{DecodeError, Features, Head, JobId, Kind, NodeId, RawFrame, to_owned};
 use hyperscale_core::{Core, DialId, Effects, Event, Instant, LinkId, WallClock};
@@ -58,6 +58,8 @@ pub enum Notice {
     Nodes { nodes: Vec<NodeEntry>, missing: Vec<String> },
     /// The jobs that the fleet knows; those of the gates in `missing` are not listed.
     Jobs { jobs: Vec<JobEntry>, missing: Vec<String> },
+    /// What was recorded in a job's windows.
+    Stats(Box<StatsResponse>),
     /// How a node is judged, and by which signals; managers in `missing` did not answer.
     Why { verdicts: Vec<NodeVerdict>, missing: Vec<String> },
     /// The connection is lost; others are tried.
@@ -230,6 +232,10 @@ impl ClientCore {
                 let page = to_owned::<JobListResponse>(frame.decode::<JobListResponse>(scratch)?)?;
                 self.on_jobs(link, page, effects);
             }
+            Kind::StatsResponse => {
+                let page = to_owned::<StatsResponse>(frame.decode::<StatsResponse>(scratch)?)?;
+                self.on_stats(link, page, effects);
+            }
             Kind::NodeWhyResponse => {
                 let answer = frame.decode::<NodeWhyResponse>(scratch)?;
                 self.on_verdicts(to_owned::<NodeWhyResponse>(answer)?, effects);
@@ -283,6 +289,7 @@ impl ClientCore {
             | Kind::RegisterCallback
             | Kind::NodesRequest
             | Kind::NodeWhyRequest
+            | Kind::StatsQuery
             | Kind::PushPull
             | Kind::StatsUpdate
             | Kind::StatsAck

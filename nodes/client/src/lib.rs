@@ -9,5 +9,5 @@ mod core;
 mod follow;
 mod limited;
 
-pub use ask::Question;
+pub use ask::{Question, Windows};
 pub use core::{ClientConfig, ClientCore, Command, Local, Notice};

@@ -127,7 +127,7 @@ impl ClientCore {
 
 const fn of_question(question: &Question) -> Operation {
     match question {
-        Question::Status { .. } => Operation::JobStatus,
+        Question::Status { .. } | Question::Stats(_) => Operation::JobStatus,
         Question::Cancel { .. } => Operation::Cancel,
         Question::Nodes { .. } | Question::Why { .. } => Operation::Nodes,
         Question::Jobs { .. } => Operation::List,

@@ -16,6 +16,7 @@ mod row;
 mod statistics;
 mod time_left;
 mod verdict;
+mod window_row;
 
 pub use backoff::Backoff;
 pub use calls::{Asking, CallKey, Calls, Due, Fate, Insists, Policy};
@@ -33,3 +34,4 @@ pub use row::{job_row, load_reason, node_row, progress, verdict_row};
 pub use statistics::{receiver_gauges, sender_gauges};
 pub use time_left::{nobody_waits, time_left};
 pub use verdict::{own_verdict, signal, verdict};
+pub use window_row::windows;

@@ -48,10 +48,9 @@ pub fn node_row(entry: &NodeEntry) -> NodeRow {
     }
 }
 
-/// A job as tables and JSON show it.
-#[must_use]
-pub fn job_row(entry: JobEntry) -> JobRow {
-    let state = match WireJobState::from_wire(entry.state) {
+/// How far a job is, as people are told.
+pub(crate) fn job_state(number: u8) -> JobState {
+    match WireJobState::from_wire(number) {
         WireJobState::Accepted => JobState::Accepted,
         WireJobState::Queued => JobState::Queued,
         WireJobState::Dispatching
@@ -61,11 +60,16 @@ pub fn job_row(entry: JobEntry) -> JobRow {
         WireJobState::Completed => JobState::Completed,
         WireJobState::Failed => JobState::Failed,
         WireJobState::Cancelled => JobState::Cancelled,
-    };
+    }
+}
+
+/// A job as tables and JSON show it.
+#[must_use]
+pub fn job_row(entry: JobEntry) -> JobRow {
     JobRow {
         job_id: JobId::from_bytes(entry.job).to_string(),
         name: entry.name,
-        state,
+        state: job_state(entry.state),
         owner: entry.owner,
         fence_token: entry.fence_token,
         accepted_unix_ms: entry.accepted_unix_ms,

@@ -9,7 +9,7 @@ use hyperscale_codec::messages::{
     JobCancelRequest, JobCancelResponse, JobDispatchAck, JobFinalResultAck, JobListRequest, JobListResponse,
     JobProgress, JobStatusRequest, JobSubmit, ManagerHeartbeat, ManagerPeerRegistration, NodeWhyRequest,
     NodeWhyResponse, NodesRequest, NodesResponse, PushPull, RateLimitResponse, RegisterCallback, StatsAck,
-    StatsFinal, StatsSnapshot, StatsUpdate,
+    StatsFinal, StatsQuery, StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{DecodeError, ErrorCode, Flags, Head, JobId, Kind, NodeId, RawFrame, ShardId};
 use hyperscale_core::{Core, Effects, Event, Instant, LinkId, WallClock};
@@ -228,10 +228,13 @@ impl GateCore {
         match kind {
             Kind::JobSubmit => self.on_submit(link, &frame, frame.decode::<JobSubmit>(scratch)?, effects),
             // About a job that is not here: whoever has it answers.
-            Kind::JobCancelRequest | Kind::JobStatusRequest | Kind::RegisterCallback
+            Kind::JobCancelRequest | Kind::JobStatusRequest | Kind::RegisterCallback | Kind::StatsQuery
                 if self.pass_on(link, &frame, effects) => {}
             Kind::JobStatusRequest => {
                 self.on_status(link, &frame, frame.decode::<JobStatusRequest>(scratch)?, effects);
+            }
+            Kind::StatsQuery => {
+                self.on_stats_query(link, &frame, frame.decode::<StatsQuery>(scratch)?, effects);
             }
             Kind::RegisterCallback => {
                 self.on_callback(link, &frame, frame.decode::<RegisterCallback>(scratch)?, effects);
@@ -336,6 +339,7 @@ impl GateCore {
             | Kind::HealthcheckExtensionRequest
             | Kind::HealthcheckExtensionResponse
             | Kind::JobStatusResponse
+            | Kind::StatsResponse
             | Kind::RegisterCallbackResponse => {
                 let text = format!("{} is nothing a gate takes", kind.name());
                 refuse(effects, link, &frame, ErrorCode::Unsupported, text);

@@ -124,6 +124,12 @@ impl GateCore {
             summary: summary.to_json(),
             latency: all_latency(&input).to_sparse(),
         };
+        // A window that was lost is told of as late as this.
+        let shown = job.running;
+        if (shown.requests, shown.errors, shown.dropped) != (requests, errors, dropped) {
+            let workflow = |index: usize| WorkflowId(u32::try_from(index).unwrap_or(u32::MAX));
+            job.windows.meet(|index| job.totals.sum(workflow(index)));
+        }
         job.running = Running { requests, errors, dropped };
         job.result = Some(Arc::new(result));
         let token = job.token;

@@ -124,6 +124,8 @@ pub(crate) struct GateJob {
     pub(crate) view_since: Option<Instant>,
     /// Windows of all datacenters, as they were shown.
     pub(crate) windows: StatsBuffer,
+    /// Where they end, since the job's start.
+    pub(crate) end_ms: u64,
     /// Over all steps of the windows that go out next; kept, so that a warm view allocates nothing.
     pub(crate) view_latency: Hist,
     pub(crate) view_lateness: Hist,
@@ -158,6 +160,7 @@ impl GateJob {
             datacenters: BTreeMap::new(),
             view: WindowMerge::new(&steps),
             windows,
+            end_ms: 0,
             totals: Totals::new(steps),
             view_since: None,
             view_latency: Hist::new(),

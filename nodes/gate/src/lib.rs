@@ -16,6 +16,7 @@ mod job;
 mod job_list;
 mod membership;
 mod peers;
+mod query;
 mod roster;
 mod stats;
 mod status;

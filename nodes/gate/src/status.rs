@@ -93,7 +93,7 @@ impl GateCore {
         }
     }
 
-    fn unknown_job(&self, id: JobId, link: LinkId, frame: &RawFrame<'_>, effects: &mut GateEffects) {
+    pub(crate) fn unknown_job(&self, id: JobId, link: LinkId, frame: &RawFrame<'_>, effects: &mut GateEffects) {
         let gates = self.gates.len() + 1;
         let text = format!(
             "no job {id} is known to gate {} or those it could ask ({gates} gates are in its ring); a job is \

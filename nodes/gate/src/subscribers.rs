@@ -91,6 +91,7 @@ pub(crate) fn push_view(job: &mut GateJob, now: Instant, effects: &mut GateEffec
     });
     let Some((span, mut push)) = pushed else { return };
     job.seq = seq;
+    job.end_ms = job.end_ms.max(push.to_ms);
     let mut behind = false;
     for subscriber in &mut job.subscribers {
         if effects.unsent(subscriber.link) > UNSENT_MAX {

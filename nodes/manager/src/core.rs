@@ -327,6 +327,8 @@ impl ManagerCore {
             | Kind::GatePeerRegistrationResponse
             | Kind::NodesResponse
             | Kind::NodeWhyResponse
+            | Kind::StatsQuery
+            | Kind::StatsResponse
             | Kind::JobStatusRequest
             | Kind::JobStatusResponse
             | Kind::RegisterCallback

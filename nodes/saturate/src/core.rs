@@ -372,6 +372,8 @@ impl SaturateCore {
             | Kind::JobStatusRequest
             | Kind::RegisterCallback
             | Kind::NodeWhyResponse
+            | Kind::StatsQuery
+            | Kind::StatsResponse
             | Kind::StatsUpdate
             | Kind::StatsSnapshot
             | Kind::JobListRequest => {}

@@ -12,6 +12,7 @@ mod prometheus;
 mod shard_view;
 mod table;
 mod verdict;
+mod window_row;
 
 pub use gauge::{Gauge, Kind};
 pub use job_row::{JobRow, JobState, Jobs, jobs_table};
@@ -19,3 +20,4 @@ pub use node_row::{NodeRow, NodeState, Nodes, Overload, Progress, nodes_table};
 pub use prometheus::{CONTENT_TYPE, exposition};
 pub use shard_view::{Checked, NodeView, Reason, ShardView};
 pub use verdict::{SignalRow, VerdictRow, Why, verdicts_text};
+pub use window_row::{Times, WindowRow, Windows, windows_table};

@@ -216,6 +216,8 @@ impl WorkerCore {
             | Kind::NodesResponse
             | Kind::NodeWhyRequest
             | Kind::NodeWhyResponse
+            | Kind::StatsQuery
+            | Kind::StatsResponse
             | Kind::JobStatusRequest
             | Kind::JobStatusResponse
             | Kind::RegisterCallback

@@ -9,6 +9,7 @@
 
 mod arena;
 mod packed;
+mod pages;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use hyperscale_core::Instant;
 
 use crate::CellSet;
 use arena::{Arena, Run};
+pub use pages::{PageOf, Row};
 
 /// Room for the packed windows that are at hand, from the first: a warm buffer allocates a chunk now and then, no more.
 const AT_HAND: usize = 16 << 10;
@@ -49,6 +51,23 @@ impl StatsTier {
             Self::Cold => "cold",
             Self::Archive => "archive",
         }
+    }
+
+    /// Its number in messages.
+    #[must_use]
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::Hot => 1,
+            Self::Warm => 2,
+            Self::Cold => 3,
+            Self::Archive => 4,
+        }
+    }
+
+    /// Reads such a number.
+    #[must_use]
+    pub fn from_wire(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|tier| tier.to_wire() == number)
     }
 
     /// Entries at most.
@@ -112,6 +131,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct StatsBuffer {
     window_ms: u64,
+    /// Steps of each workflow.
+    steps: Vec<usize>,
     /// Rows of all workflows: their steps, and one for the iterations of each.
     rows: usize,
     hot: VecDeque<Entry>,
@@ -132,6 +153,7 @@ impl StatsBuffer {
     pub fn new(steps: &[usize], window: Duration) -> Self {
         Self {
             window_ms: u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1),
+            steps: steps.to_vec(),
             rows: steps.iter().map(|steps| steps.saturating_add(1)).sum(),
             hot: VecDeque::new(),
             warm: VecDeque::new(),

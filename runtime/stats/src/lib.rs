@@ -15,7 +15,7 @@ mod sparse;
 mod totals;
 mod windows;
 
-pub use buffer::{Span, StatsBuffer, StatsTier, relieve};
+pub use buffer::{PageOf, Row as StatsRow, Span, StatsBuffer, StatsTier, relieve};
 pub use builder::{ColumnsBuilder, build_all};
 pub use cell::{Cell, CellSet};
 pub use columns::{MergeError, Source, all_cells, cells_of, merge_cell, sources_of};

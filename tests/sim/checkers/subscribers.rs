@@ -59,6 +59,7 @@ impl Subscribers {
             | Notice::Status(_)
             | Notice::Nodes { .. }
             | Notice::Jobs { .. }
+            | Notice::Stats(_)
             | Notice::Why { .. } => {}
         }
     }

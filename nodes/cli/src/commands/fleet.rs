@@ -91,7 +91,7 @@ pub(crate) struct ListNodes {
     pub(crate) json: bool,
 }
 
-fn job(text: &str) -> Result<JobId, String> {
+pub(super) fn job(text: &str) -> Result<JobId, String> {
     let id = (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten();
     id.map(JobId)
         .ok_or_else(|| format!("{text:?} is no job id; one has 32 hex digits, as `submit` prints it"))

@@ -7,4 +7,5 @@ pub(crate) mod jobs;
 pub(crate) mod plan_file;
 pub(crate) mod run;
 pub(crate) mod saturate;
+pub(crate) mod stats;
 pub(crate) mod target;

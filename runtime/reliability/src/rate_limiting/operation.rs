@@ -94,7 +94,7 @@ impl Operation {
             Kind::JobProgress => Some(Self::ProgressUpdate),
             Kind::WorkerHeartbeat | Kind::ManagerHeartbeat | Kind::GateHeartbeat => Some(Self::Heartbeat),
             Kind::JobSubmit => Some(Self::JobSubmit),
-            Kind::JobStatusRequest => Some(Self::JobStatus),
+            Kind::JobStatusRequest | Kind::StatsQuery => Some(Self::JobStatus),
             Kind::NodesRequest | Kind::NodeWhyRequest => Some(Self::Nodes),
             Kind::JobDispatch | Kind::WorkflowDispatch => Some(Self::WorkflowDispatch),
             Kind::JobListRequest => Some(Self::List),
@@ -134,6 +134,7 @@ impl Operation {
             | Kind::RegisterCallbackResponse
             | Kind::NodesResponse
             | Kind::NodeWhyResponse
+            | Kind::StatsResponse
             | Kind::StatsAck
             | Kind::JobListResponse => None,
         }

@@ -281,9 +281,30 @@ fn take_cell(numbers: &mut Numbers<'_>, cell: &mut Cell) {
     });
 }
 
+/// Passes over a cell.
+fn skip_cell(numbers: &mut Numbers<'_>) {
+    if numbers.next() == 0 {
+        return;
+    }
+    for _ in 0..COUNTS {
+        numbers.next_wide();
+    }
+    for _ in 0..4 {
+        exact_of(numbers);
+        rows(numbers).for_each(drop);
+    }
+    rows(numbers).for_each(drop);
+    rows(numbers).for_each(drop);
+}
+
 /// Replaces what is in `out` by these cells.
 pub(super) fn pack(cells: &[CellSet], out: &mut Vec<u8>) {
     out.clear();
+    append(cells, out);
+}
+
+/// Adds these cells to those in `out`, which are of the workflows before.
+pub(super) fn append(cells: &[CellSet], out: &mut Vec<u8>) {
     cells.iter().flat_map(CellSet::cells).for_each(|(_, cell)| put_cell(out, cell));
 }
 
@@ -299,4 +320,28 @@ pub(super) fn merge(cells: usize, (a, b): (&[u8], &[u8]), coarser: u32, out: &mu
 pub(super) fn unpack(packed: &[u8], cells: &mut [CellSet]) {
     let mut numbers = Numbers(packed);
     cells.iter_mut().flat_map(CellSet::cells_mut).for_each(|cell| take_cell(&mut numbers, cell));
+}
+
+/// Adds the packed cells of one workflow of several, which have so many steps, to `cells`.
+pub(super) fn unpack_one(packed: &[u8], steps: &[usize], workflow: usize, cells: &mut CellSet) {
+    let mut numbers = Numbers(packed);
+    let before: usize = steps.iter().take(workflow).map(|steps| steps.saturating_add(1)).sum();
+    (0..before).for_each(|_| skip_cell(&mut numbers));
+    cells.cells_mut().for_each(|cell| take_cell(&mut numbers, cell));
+}
+
+/// Reads packed cells a workflow at a time, as sums.
+#[derive(Debug)]
+pub(super) struct Sums<'a>(Numbers<'a>);
+
+impl<'a> Sums<'a> {
+    pub(super) const fn of(packed: &'a [u8]) -> Self {
+        Self(Numbers(packed))
+    }
+
+    /// Adds the next workflow, which has so many steps: its steps to one cell, its iterations to another.
+    pub(super) fn add_next(&mut self, steps: usize, over_steps: &mut Cell, iterations: &mut Cell) {
+        (0..steps).for_each(|_| take_cell(&mut self.0, over_steps));
+        take_cell(&mut self.0, iterations);
+    }
 }
