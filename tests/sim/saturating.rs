@@ -95,6 +95,7 @@ impl Pair {
             wall: WALL,
             dispatch_wait: Duration::from_secs(30),
             manager_wait: Duration::from_secs(10),
+            snapshots_max: hyperscale_gate::SNAPSHOTS_MAX,
             membership: MembershipConfig::new("default", 1),
         });
         let identities = config.identities();

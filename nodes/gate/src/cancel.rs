@@ -57,7 +57,8 @@ impl GateCore {
     pub(crate) fn on_cancel_committed(&mut self, id: JobId, effects: &mut GateEffects) {
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if job.state().is_final() || job.cancel_since.is_some() {
+        // Where its result is made, its end is told in a moment.
+        if job.state().is_final() || job.result.is_some() || job.cancel_since.is_some() {
             return;
         }
         job.cancel_since = Some(now);

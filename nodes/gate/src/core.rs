@@ -22,6 +22,7 @@ use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
 use hyperscale_reliability::{Backpressure, OverloadState};
 
+use crate::bounds::Bounds;
 use crate::calls::Call;
 use crate::forward::Forwards;
 use crate::job::GateJob;
@@ -29,8 +30,6 @@ use crate::job_list::JobLists;
 use crate::peers::{GatePeer, Manager};
 use crate::roster::Rosters;
 
-/// Live jobs of one gate at most; one more is refused `capacity`.
-const JOBS_MAX: usize = 10_000;
 /// So that calls do not draw what the dials draw.
 const CALLS: u64 = 0x6361_6c6c_7300;
 /// A finished job is remembered so long, to answer repeats.
@@ -52,6 +51,8 @@ pub struct GateConfig {
     pub dispatch_wait: Duration,
     /// Wait for a manager that lost its connection; then its part of a job ends.
     pub manager_wait: Duration,
+    /// Bytes of the newest snapshots of all live jobs of this shard; over them, new jobs are refused `capacity`.
+    pub snapshots_max: usize,
     /// How it is a member of the fleet; only shard 0 has the ports for it.
     pub membership: MembershipConfig,
 }
@@ -116,6 +117,7 @@ pub struct GateCore {
     pub(crate) overload: u8,
     /// How fast it wants statistics.
     pub(crate) pressure: Backpressure,
+    pub(crate) bounds: Bounds,
     pub(crate) draining: bool,
     /// All is done, and goodbye said to the members.
     drained: bool,
@@ -157,6 +159,7 @@ impl GateCore {
             next_beat: Instant::ZERO,
             overload: 0,
             pressure: Backpressure::default(),
+            bounds: Bounds::default(),
             draining: false,
             drained: false,
             joined: false,
@@ -181,10 +184,6 @@ impl GateCore {
     /// Jobs that are known here, ended ones too.
     pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
         self.jobs.keys().copied()
-    }
-
-    pub(crate) fn has_room(&self) -> bool {
-        self.live_jobs() < JOBS_MAX
     }
 
     pub(crate) fn me(&self) -> Member {

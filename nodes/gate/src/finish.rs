@@ -146,6 +146,7 @@ impl GateCore {
         }
         job.go(state);
         job.ended_at = Some(now);
+        job.let_go();
         job.seq = result.seq;
         self.answer_cancellers(id, effects);
         let Some(job) = self.jobs.get_mut(&id) else { return };

@@ -177,6 +177,12 @@ impl GateJob {
         }
     }
 
+    /// The job has ended: its result and its windows have all that was recorded.
+    pub(crate) fn let_go(&mut self) {
+        self.totals = Totals::new(Vec::new());
+        self.view = WindowMerge::new(&[]);
+    }
+
     pub(crate) fn state(&self) -> JobState {
         self.machine.state()
     }

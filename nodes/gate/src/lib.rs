@@ -5,6 +5,7 @@
 //! serialized by ownership (B-3). Durable facts change only when an entry comes back committed. Pure.
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod calls;
 mod cancel;
 mod core;
@@ -25,4 +26,5 @@ mod subscribers;
 mod view;
 mod why;
 
+pub use bounds::SNAPSHOTS_MAX;
 pub use core::{Command, GateConfig, GateCore, Local};

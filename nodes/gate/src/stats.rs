@@ -5,7 +5,7 @@ use hyperscale_codec::messages::{ArchivedJobProgress, ArchivedStatsColumns, JobP
 use hyperscale_codec::{ErrorCode, Flags, Head, JobId, RawFrame};
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_reliability::StatsFill;
-use hyperscale_stats::{Taken, relieve};
+use hyperscale_stats::{Taken, relieve, sources_of};
 
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::finish::acknowledge_finals;
@@ -67,6 +67,11 @@ impl GateCore {
     ) {
         let now = self.now;
         let Some(job) = self.job_of(link, frame, columns, effects) else { return };
+        // Its rows and its result are the same, and stay so.
+        if job.result.is_some() {
+            self.receipt(link, frame, columns, effects);
+            return;
+        }
         if let Err(error) = job.view.take(link, columns) {
             let id = job.id;
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
@@ -91,8 +96,14 @@ impl GateCore {
     ) {
         let now = self.now;
         let Some(job) = self.job_of(link, frame, columns, effects) else { return };
-        let (id, ended) = (job.id, job.ended_at.is_some());
-        let mut late = Vec::new();
+        let id = job.id;
+        if job.ended_at.is_some() {
+            // The end was told before this came: its worker did not hear of it, or was away.
+            let finals = sources_of(columns).map(|(source, _)| source).filter(|_| is_final);
+            acknowledge_finals(id, link, finals, effects);
+            self.receipt(link, frame, columns, effects);
+            return;
+        }
         let mut part = job.datacenters.values_mut().find(|part| part.link == link);
         let (view, end_us) = (&mut job.view, columns.end_us.to_native());
         let unsent = columns.unsent_windows();
@@ -107,7 +118,6 @@ impl GateCore {
                     && let Some(part) = &mut part
                 {
                     part.finals.insert(source);
-                    late.extend(ended.then_some(source));
                 }
             },
             &mut |replaced| {
@@ -125,8 +135,6 @@ impl GateCore {
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
-        // The end was told before this came: its worker did not hear of it, or was away.
-        acknowledge_finals(id, link, late.into_iter(), effects);
         self.receipt(link, frame, columns, effects);
     }
 
@@ -157,6 +165,7 @@ impl GateCore {
         self.jobs.values_mut().for_each(|job| job.windows.promote(now));
         let fill = StatsFill { bytes: effects.unread(), ..self.fill() };
         self.pressure.tick(now, fill);
+        self.weigh_snapshots();
         let shards = usize::from(self.config.identity.shards).max(1);
         relieve(WINDOWS_MAX / shards, self.jobs.values_mut().map(|job| &mut job.windows));
     }

@@ -8,9 +8,9 @@ use hyperscale_codec::messages::{
 use hyperscale_codec::{ErrorCode, Features, Head, JobId, RawFrame};
 use hyperscale_core::LinkId;
 
+use crate::bounds::Bound;
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::job::GateJob;
-use crate::subscribers::{OF_A_GATE, OF_A_JOB};
 
 impl GateCore {
     pub(crate) fn on_status(
@@ -61,13 +61,12 @@ impl GateCore {
         };
         let known = self.jobs.get(&id).is_some_and(|job| job.is_followed_by(link));
         let room = known || self.jobs.get(&id).is_some_and(|job| self.has_room_to_follow(job));
-        let Some(job) = self.jobs.get_mut(&id) else { return };
         if may && !passed_on && request.follow && !room {
-            let text =
-                format!("{OF_A_JOB} clients follow job {id}, or {OF_A_GATE} this gate; poll its status");
+            let text = self.reach(Bound::Followers);
             refuse(effects, link, frame, ErrorCode::Capacity, text);
             return;
         }
+        let Some(job) = self.jobs.get_mut(&id) else { return };
         let here = may && !passed_on;
         if here && request.follow {
             job.subscribe(link, request.histograms);
@@ -93,7 +92,13 @@ impl GateCore {
         }
     }
 
-    pub(crate) fn unknown_job(&self, id: JobId, link: LinkId, frame: &RawFrame<'_>, effects: &mut GateEffects) {
+    pub(crate) fn unknown_job(
+        &self,
+        id: JobId,
+        link: LinkId,
+        frame: &RawFrame<'_>,
+        effects: &mut GateEffects,
+    ) {
         let gates = self.gates.len() + 1;
         let text = format!(
             "no job {id} is known to gate {} or those it could ask ({gates} gates are in its ring); a job is \

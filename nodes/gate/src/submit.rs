@@ -51,8 +51,8 @@ impl GateCore {
                 return;
             }
         }
-        if !self.has_room() {
-            let text = "this gate has 10000 live jobs; try again when some have ended".to_owned();
+        if let Some(bound) = self.full() {
+            let text = self.reach(bound);
             refuse(effects, link, frame, ErrorCode::Capacity, text);
             return;
         }

@@ -37,6 +37,7 @@ impl GateCore {
                 self.membership.gauges(),
                 self.calls.gauges(),
                 receiver_gauges(&self.pressure, self.fill(), self.jobs.values().map(|job| &job.windows)),
+                self.bounds.gauges(),
                 vec![
                     level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
                     level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),
@@ -68,7 +69,7 @@ impl GateCore {
     }
 }
 
-fn level(name: &'static str, help: &'static str, count: usize) -> Gauge {
+pub(crate) fn level(name: &'static str, help: &'static str, count: usize) -> Gauge {
     Gauge::level(name, help, float(u64::try_from(count).unwrap_or(u64::MAX)))
 }
 

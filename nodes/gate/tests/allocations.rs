@@ -91,6 +91,7 @@ impl Driven {
             wall: WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO },
             dispatch_wait: Duration::from_secs(30),
             manager_wait: Duration::from_secs(10),
+            snapshots_max: hyperscale_gate::SNAPSHOTS_MAX,
             membership: hyperscale_fleet::MembershipConfig::new("default", 1),
         });
         let (effects, reader) = (Effects::default(), FrameReader::new());

@@ -192,6 +192,7 @@ impl Shape {
                 wall,
                 dispatch_wait: Duration::from_secs(30),
                 manager_wait: WAIT,
+                snapshots_max: hyperscale_gate::SNAPSHOTS_MAX,
                 membership: MembershipConfig::new("default", seed),
             }))),
             Role::Manager => Brain::Manager(Box::new(ManagerCore::new(ManagerConfig {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use hyperscale_codec::{Role, ShardId};
 use hyperscale_core::WallClock;
 use hyperscale_fleet::{Identity, MemberView, MembershipConfig, SwimConfig};
-use hyperscale_gate::{Command, GateConfig, GateCore, Local};
+use hyperscale_gate::{Command, GateConfig, GateCore, Local, SNAPSHOTS_MAX};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::tcp::{BoundListener, ListenError, bind};
@@ -147,6 +147,7 @@ pub fn start(
         wall: gate.wall,
         dispatch_wait: gate.dispatch_wait,
         manager_wait: gate.manager_wait,
+        snapshots_max: SNAPSHOTS_MAX / usize::from(gate.identity.shards.max(1)),
         membership: MembershipConfig { fleet: gate.fleet.clone(), swim: gate.swim.clone(), seed },
     };
     let mut node = NodeConfig::of(&gate.identity, &gate.fleet, &[Role::Client, Role::Gate, Role::Manager]);

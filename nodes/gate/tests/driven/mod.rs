@@ -31,6 +31,11 @@ pub(crate) struct Driven {
 impl Driven {
     /// A gate with these managers, and their worker shards.
     pub(crate) fn with(managers: &[(u64, u32)]) -> Self {
+        Self::bounded(managers, hyperscale_gate::SNAPSHOTS_MAX)
+    }
+
+    /// The same, with so many bytes for snapshots.
+    pub(crate) fn bounded(managers: &[(u64, u32)], snapshots_max: usize) -> Self {
         let core = GateCore::new(GateConfig {
             identity: Identity::new(Role::Gate, NodeId(1), "gate"),
             shard: ShardId(0),
@@ -39,6 +44,7 @@ impl Driven {
             wall: WallClock { unix_ms: 1_790_000_000_000, at: Instant::ZERO },
             dispatch_wait: WAIT,
             manager_wait: Duration::from_secs(10),
+            snapshots_max,
             membership: hyperscale_fleet::MembershipConfig::new("default", 1),
         });
         let mut gate = Self {
