@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod archive;
 mod awkward;
 mod bad_input;
 mod connections;

@@ -96,6 +96,7 @@ impl Pair {
             dispatch_wait: Duration::from_secs(30),
             manager_wait: Duration::from_secs(10),
             snapshots_max: hyperscale_gate::SNAPSHOTS_MAX,
+            archive: None,
             membership: MembershipConfig::new("default", 1),
         });
         let identities = config.identities();

@@ -214,6 +214,7 @@ impl Fleet {
             manager_wait: Duration::from_secs(10),
             limits: limits(),
             swim: SwimConfig::lan(),
+            archive: None,
         };
         let gate =
             hyperscale_gate_driver::start(shard, &gate, ends_of_gate, of_gate.0, seed()?, Some(of_gate.1), {

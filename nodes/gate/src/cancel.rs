@@ -23,6 +23,9 @@ impl GateCore {
     ) {
         let id = JobId::from_bytes(request.job_id);
         let correlation = frame.header.correlation;
+        if !self.jobs.contains_key(&id) && self.cancelled_before(id, (link, frame), effects) {
+            return;
+        }
         let Some(job) = self.jobs.get_mut(&id) else {
             let answer = JobCancelResponse {
                 job_id: id.to_bytes(),

@@ -22,6 +22,7 @@ use hyperscale_jobs::{ConsistentHashRing, Member};
 use hyperscale_ledger::{Committed, GateEntry};
 use hyperscale_reliability::{Backpressure, OverloadState};
 
+use crate::archive::{Archive, ArchiveConfig, ArchiveOrder, ArchiveTold};
 use crate::bounds::Bounds;
 use crate::calls::Call;
 use crate::forward::Forwards;
@@ -53,6 +54,8 @@ pub struct GateConfig {
     pub manager_wait: Duration,
     /// Bytes of the newest snapshots of all live jobs of this shard; over them, new jobs are refused `capacity`.
     pub snapshots_max: usize,
+    /// Where finished jobs are kept for longer than ten minutes, if they are.
+    pub archive: Option<ArchiveConfig>,
     /// How it is a member of the fleet; only shard 0 has the ports for it.
     pub membership: MembershipConfig,
 }
@@ -70,6 +73,8 @@ pub enum Local {
     Overload(u8),
     /// What the shard with the datagram ports knows of members.
     Members(Vec<MemberView>),
+    /// What the disk with the finished jobs did.
+    Archive(ArchiveTold),
 }
 
 /// What the gate asks of its driver.
@@ -83,6 +88,8 @@ pub enum Command {
     Refused(String),
     /// What the node's other shards should know of the members.
     Members(Vec<MemberView>),
+    /// For the disk with the finished jobs; comes only where there is one.
+    Archive(ArchiveOrder),
 }
 
 /// Effects of a gate.
@@ -118,6 +125,7 @@ pub struct GateCore {
     /// How fast it wants statistics.
     pub(crate) pressure: Backpressure,
     pub(crate) bounds: Bounds,
+    pub(crate) archive: Archive,
     pub(crate) draining: bool,
     /// All is done, and goodbye said to the members.
     drained: bool,
@@ -160,6 +168,7 @@ impl GateCore {
             overload: 0,
             pressure: Backpressure::default(),
             bounds: Bounds::default(),
+            archive: Archive::new(config.archive.as_ref(), &config.identity),
             draining: false,
             drained: false,
             joined: false,
@@ -366,11 +375,13 @@ impl GateCore {
         self.expire_forwards(effects);
         self.expire_rosters(effects);
         self.expire_job_lists(effects);
+        self.expire_archive(effects);
         let now = self.now;
         if self.next_beat <= now {
             self.next_beat = now + BEAT;
             self.judge_nodes();
             self.tend_statistics(effects);
+            self.drop_overdue(effects);
             self.part_from_slow(effects);
             self.beat(effects);
         }
@@ -455,6 +466,7 @@ impl Core for GateCore {
                     self.dialer.on_failed(now, dial, &error);
                 }
             }
+            Event::Local(Local::Archive(told)) => self.on_archive(told, effects),
             Event::Local(Local::Members(members)) => self.membership.reflect(members),
             Event::Datagram { port, from, bytes } => {
                 self.membership.on_datagram(now, (port, from, bytes), &self.links, effects);
@@ -473,6 +485,7 @@ impl Core for GateCore {
             self.forwards.next_deadline(),
             self.rosters.next_deadline(),
             self.job_lists.next_deadline(),
+            self.archive.next_deadline(),
             (!self.links.is_empty()).then_some(self.next_beat),
         ];
         own.into_iter().flatten().chain(jobs).min()

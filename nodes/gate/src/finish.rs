@@ -124,16 +124,20 @@ impl GateCore {
             summary: summary.to_json(),
             latency: all_latency(&input).to_sparse(),
         };
+        let cells: Vec<CellSet> = input.workflows.into_iter().map(|workflow| workflow.cells).collect();
         // A window that was lost is told of as late as this.
         let shown = job.running;
         if (shown.requests, shown.errors, shown.dropped) != (requests, errors, dropped) {
-            let workflow = |index: usize| WorkflowId(u32::try_from(index).unwrap_or(u32::MAX));
-            job.windows.meet(|index| job.totals.sum(workflow(index)));
+            job.windows.meet(&cells);
         }
         job.running = Running { requests, errors, dropped };
         job.result = Some(Arc::new(result));
+        job.done_at = Some(self.now);
         let token = job.token;
-        effects.command(Command::Propose(GateEntry::JobFinished { job: id, token }));
+        // Where it is kept, its end is told when it is: who was told it finds it after a restart.
+        if !self.keep(id, &cells, effects) {
+            effects.command(Command::Propose(GateEntry::JobFinished { job: id, token }));
+        }
     }
 
     pub(crate) fn on_finished(&mut self, id: JobId, effects: &mut GateEffects) {
@@ -145,7 +149,8 @@ impl GateCore {
             job.go(JobState::Cancelling);
         }
         job.go(state);
-        job.ended_at = Some(now);
+        // That is when its result was made, whatever it took to keep it.
+        job.ended_at = job.done_at.or(Some(now));
         job.let_go();
         job.seq = result.seq;
         self.answer_cancellers(id, effects);

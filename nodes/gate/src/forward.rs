@@ -76,7 +76,8 @@ impl GateCore {
     /// job is here, or because nobody else is left to ask.
     pub(crate) fn pass_on(&mut self, link: LinkId, frame: &RawFrame<'_>, effects: &mut GateEffects) -> bool {
         let Some(job) = frame.job() else { return false };
-        if self.jobs.contains_key(&job) || frame.header.flags.hops() >= HOPS_MAX {
+        let is_here = self.jobs.contains_key(&job) || self.archive.has(job) && !self.is_fresher_beside(job);
+        if is_here || frame.header.flags.hops() >= HOPS_MAX {
             return false;
         }
         let Some(to) = self.next_holder(job, link, frame.header.flags.hops()) else { return false };

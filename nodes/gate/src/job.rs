@@ -13,6 +13,7 @@ use hyperscale_reliability::StatsFill;
 use hyperscale_stats::{Source, StatsBuffer, Totals, WindowMerge};
 
 use crate::GateConfig;
+use crate::archive::KEEP_PATIENCE;
 use crate::core::REMEMBER;
 use crate::subscribers::Subscriber;
 
@@ -114,6 +115,8 @@ pub(crate) struct GateJob {
     /// 0 until the acceptance is committed.
     pub(crate) token: u64,
     pub(crate) accepted_at: Instant,
+    /// Its result was made then; and it ended then, once that is committed.
+    pub(crate) done_at: Option<Instant>,
     pub(crate) ended_at: Option<Instant>,
     /// Submitters that wait for the acknowledgement.
     pub(crate) submitters: Vec<Waiting>,
@@ -138,6 +141,8 @@ pub(crate) struct GateJob {
     pub(crate) cancellers: Vec<Waiting>,
     pub(crate) cancelled_workflows: u32,
     pub(crate) error: String,
+    /// The disk was asked then to keep the result, and has not answered.
+    pub(crate) keeping_since: Option<Instant>,
     /// The final result, to send again to who comes back.
     pub(crate) result: Option<Arc<hyperscale_codec::messages::JobFinalResult>>,
 }
@@ -154,6 +159,7 @@ impl GateJob {
             machine: JobStateMachine::default(),
             token: 0,
             accepted_at: now,
+            done_at: None,
             ended_at: None,
             submitters: Vec::new(),
             subscribers: Vec::new(),
@@ -173,6 +179,7 @@ impl GateJob {
             cancellers: Vec::new(),
             cancelled_workflows: 0,
             error: String::new(),
+            keeping_since: None,
             result: None,
         }
     }
@@ -248,7 +255,8 @@ impl GateJob {
         let forgotten = self.ended_at.map(|ended| ended + REMEMBER);
         let lost = self.datacenters.values().filter(|part| part.outcome.is_none());
         let lost = lost.filter_map(|part| part.lost_since).min().map(|since| since + config.manager_wait);
-        let own = [queued, self.view_deadline(), self.cancel_deadline(), forgotten, lost];
+        let kept = self.keeping_since.map(|since| since + KEEP_PATIENCE);
+        let own = [queued, self.view_deadline(), self.cancel_deadline(), forgotten, lost, kept];
         own.into_iter().flatten().min()
     }
 }

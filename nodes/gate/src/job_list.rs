@@ -65,6 +65,8 @@ impl GateCore {
         let after = JobId::from_bytes(request.after);
         let known = self.jobs.values().filter(|job| job.id > after);
         let mut rows: Vec<JobEntry> = known.take(limit + 1).map(|job| self.job_entry(job)).collect();
+        rows.extend(self.kept_entries(after, limit + 1));
+        rows.sort_unstable_by_key(|row| row.job);
         let more = rows.len() > limit;
         rows.truncate(limit);
         let asks_all = self.links.get(&link).is_none_or(|peer| peer.role == Role::Client);
@@ -140,7 +142,9 @@ impl GateCore {
 
     fn answer_job_list(&self, open: Open, effects: &mut GateEffects) {
         let Open { link, correlation, limit, mut rows, mut more, waiting, silent, .. } = open;
-        rows.sort_unstable_by_key(|row| row.job);
+        rows.sort_by_key(|row| row.job);
+        // The shard that ended a job and the one that tells of kept ones may be two.
+        rows.dedup_by_key(|row| row.job);
         more |= rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| more).map_or([0; 16], |row| row.job);

@@ -5,6 +5,7 @@
 //! serialized by ownership (B-3). Durable facts change only when an entry comes back committed. Pure.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod bounds;
 mod calls;
 mod cancel;
@@ -26,5 +27,9 @@ mod subscribers;
 mod view;
 mod why;
 
+pub use archive::{
+    ARCHIVE_AGE, ARCHIVE_JOBS, ArchiveConfig, ArchiveEntry, ArchiveOrder, ArchiveRecord, ArchiveTold,
+    RecordError,
+};
 pub use bounds::SNAPSHOTS_MAX;
 pub use core::{Command, GateConfig, GateCore, Local};

@@ -73,6 +73,7 @@ impl GateCore {
         self.fail_forwards(link, effects);
         self.forget_roster_link(link, effects);
         self.forget_job_list_link(link, effects);
+        self.archive.forget_link(link);
         let gone = self.links.remove(&link);
         self.membership.on_link_down(self.now, (link, gone.as_ref()), &self.links, effects);
         let Some(gone) = gone else { return };

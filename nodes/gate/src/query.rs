@@ -1,10 +1,10 @@
 //! What was recorded in a job's windows, for whoever draws its time line: from what this shard keeps of it, a page at a
 //! time.
 
-use hyperscale_codec::messages::{ArchivedStatsQuery, StatsEntry, StatsResponse};
+use hyperscale_codec::messages::{ArchivedStatsQuery, JobState, StatsEntry, StatsResponse};
 use hyperscale_codec::{ErrorCode, Head, Hist, JobId, RawFrame};
 use hyperscale_core::LinkId;
-use hyperscale_stats::{PageOf, Span, StatsRow, StatsTier};
+use hyperscale_stats::{Cell, CellSet, PageOf, Span, StatsRow, StatsTier};
 
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::job::GateJob;
@@ -27,6 +27,9 @@ impl GateCore {
             Ok(page) => page,
             Err(why) => return refuse(effects, link, frame, ErrorCode::Invalid, why),
         };
+        if !self.jobs.contains_key(&id) && self.read_windows(id, (link, frame), page, effects) {
+            return;
+        }
         let Some(job) = self.jobs.get_mut(&id) else {
             self.unknown_job(id, link, frame, effects);
             return;
@@ -60,14 +63,38 @@ fn page_of(query: &ArchivedStatsQuery) -> Result<PageOf, String> {
 fn read(job: &mut GateJob, page: PageOf) -> StatsResponse {
     let mut entries = Vec::new();
     let next = job.windows.page(page, |row| entries.push(entry(row)));
+    StatsResponse { entries, next: next.unwrap_or(0), ..about(job, job.state()) }
+}
+
+/// What stays of the windows of a job that ended: a row for all workflows, one for each, with all that was recorded in
+/// them.
+pub(crate) fn for_good(job: &GateJob, state: JobState, workflows: &[CellSet]) -> StatsResponse {
+    let last = job.windows.spans().map(|(_, span)| span.to).max().unwrap_or(0);
+    let row = |workflow, sets: &[CellSet]| {
+        let (mut steps, mut iterations) = (Cell::default(), Cell::default());
+        for cells in sets {
+            cells.steps().iter().for_each(|cell| steps.merge(cell));
+            iterations.merge(cells.workflow());
+        }
+        let span = Span { from: 0, to: last };
+        entry(StatsRow { tier: StatsTier::Archive, span, workflow, steps: &steps, iterations: &iterations })
+    };
+    let each =
+        workflows.iter().enumerate().map(|(index, cells)| row(Some(index), std::slice::from_ref(cells)));
+    let entries = std::iter::once(row(None, workflows)).chain(each).collect();
+    StatsResponse { entries, ..about(job, state) }
+}
+
+/// All but the rows.
+fn about(job: &GateJob, state: JobState) -> StatsResponse {
     StatsResponse {
         job: job.id.to_bytes(),
-        state: job.state().to_wire(),
+        state: state.to_wire(),
         window_ms: u32::try_from(job.plan.window.as_millis()).unwrap_or(u32::MAX),
         end_ms: job.end_ms,
         workflows: job.plan.workflows.iter().map(|workflow| workflow.name.clone()).collect(),
-        entries,
-        next: next.unwrap_or(0),
+        entries: Vec::new(),
+        next: 0,
     }
 }
 

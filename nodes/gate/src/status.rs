@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedJobStatusRequest, ArchivedRegisterCallback, JobStatusResponse, RegisterCallbackResponse,
+    ArchivedJobStatusRequest, ArchivedRegisterCallback, JobState, JobStatusResponse, RegisterCallbackResponse,
 };
 use hyperscale_codec::{ErrorCode, Features, Head, JobId, RawFrame};
 use hyperscale_core::LinkId;
@@ -21,14 +21,20 @@ impl GateCore {
         effects: &mut GateEffects,
     ) {
         let id = JobId::from_bytes(request.job);
-        let Some(job) = self.jobs.get(&id) else {
+        let live = self.jobs.get(&id).map(|job| self.status_of(job, job.state()));
+        let Some(answer) = live.or_else(|| self.kept_status(id)) else {
             self.unknown_job(id, link, frame, effects);
             return;
         };
-        let answer = JobStatusResponse {
-            job: request.job,
+        effects.send(link, Head::reply(frame.header.correlation).job(id), &answer);
+    }
+
+    /// How a job stands that is in this state.
+    pub(crate) fn status_of(&self, job: &GateJob, state: JobState) -> JobStatusResponse {
+        JobStatusResponse {
+            job: job.id.to_bytes(),
             name: job.plan.name.clone(),
-            state: job.state().to_wire(),
+            state: state.to_wire(),
             error: job.error.clone(),
             owner: self.config.identity.node.to_bytes(),
             owner_name: self.config.identity.name.clone(),
@@ -40,8 +46,7 @@ impl GateCore {
             errors: job.running.errors,
             dropped: job.running.dropped,
             datacenters: job.datacenters.keys().cloned().collect(),
-        };
-        effects.send(link, Head::reply(frame.header.correlation).job(id), &answer);
+        }
     }
 
     /// Subscribes a client that came here; one whose question was passed on learns where to come.
@@ -55,6 +60,14 @@ impl GateCore {
         let id = JobId::from_bytes(request.job);
         let passed_on = frame.header.flags.hops() > 0;
         let may = self.common(link).contains(Features::CLIENT_RECONNECTION) || passed_on;
+        let why_not = match (may, passed_on) {
+            (true, false) => "",
+            (true, true) => "the job is at owner_addr; ask there",
+            (false, _) => "client_reconnection was not negotiated; poll the job's status",
+        };
+        if !self.jobs.contains_key(&id) && self.called_back(id, (link, frame), why_not, effects) {
+            return;
+        }
         let Some(elapsed) = self.jobs.get(&id).map(|job| self.elapsed(job)) else {
             self.unknown_job(id, link, frame, effects);
             return;
@@ -80,11 +93,7 @@ impl GateCore {
             errors: job.running.errors,
             elapsed_ms: millis(elapsed),
             seq: job.seq,
-            error: match (may, here) {
-                (_, true) => String::new(),
-                (true, false) => "the job is at owner_addr; ask there".to_owned(),
-                (false, false) => "client_reconnection was not negotiated; poll the job's status".to_owned(),
-            },
+            error: why_not.to_owned(),
         };
         effects.send(link, Head::reply(frame.header.correlation).job(id), &answer);
         if here && let Some(result) = job.result.clone().filter(|_| job.state().is_final()) {
@@ -102,14 +111,15 @@ impl GateCore {
         let gates = self.gates.len() + 1;
         let text = format!(
             "no job {id} is known to gate {} or those it could ask ({gates} gates are in its ring); a job is \
-             forgotten 10 minutes after its end, and when the gate that owns it dies",
+             forgotten 10 minutes after its end where its gate has no data folder, and when the gate that owns it dies \
+             before its end",
             self.config.identity.name
         );
         refuse(effects, link, frame, ErrorCode::UnknownJob, text);
     }
 
     fn elapsed(&self, job: &GateJob) -> Duration {
-        job.ended_at.unwrap_or(self.now).since(job.accepted_at)
+        job.done_at.unwrap_or(self.now).since(job.accepted_at)
     }
 }
 

@@ -33,6 +33,9 @@ impl GateCore {
             self.on_resubmit(job, submit, waiting, frame, effects);
             return;
         }
+        if self.resubmitted(job, submit, (link, frame), effects) {
+            return;
+        }
         match self.owner_of_new(job) {
             Some(member) if member == self.me() => {}
             Some(member) => {

@@ -38,6 +38,7 @@ impl GateCore {
                 self.calls.gauges(),
                 receiver_gauges(&self.pressure, self.fill(), self.jobs.values().map(|job| &job.windows)),
                 self.bounds.gauges(),
+                self.archive_gauges(),
                 vec![
                     level("hyperscale_jobs_live", "Jobs that have not ended.", self.live_jobs()),
                     level("hyperscale_gate_peers", "Other gates that registered here.", self.gates.len()),

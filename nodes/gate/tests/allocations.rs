@@ -92,6 +92,7 @@ impl Driven {
             dispatch_wait: Duration::from_secs(30),
             manager_wait: Duration::from_secs(10),
             snapshots_max: hyperscale_gate::SNAPSHOTS_MAX,
+            archive: None,
             membership: hyperscale_fleet::MembershipConfig::new("default", 1),
         });
         let (effects, reader) = (Effects::default(), FrameReader::new());

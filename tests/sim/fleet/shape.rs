@@ -193,6 +193,7 @@ impl Shape {
                 dispatch_wait: Duration::from_secs(30),
                 manager_wait: WAIT,
                 snapshots_max: hyperscale_gate::SNAPSHOTS_MAX,
+                archive: None,
                 membership: MembershipConfig::new("default", seed),
             }))),
             Role::Manager => Brain::Manager(Box::new(ManagerCore::new(ManagerConfig {

@@ -193,7 +193,8 @@ pub(crate) fn cancel(args: &OneJob) -> Result<ExitCode, Failure> {
     let Notice::Cancelled { success, error } = answer else { return Err(unexpected(&answer)) };
     if !success && error == ErrorCode::UnknownJob.as_str() {
         return Err(Failure::could_not_run(format!(
-            "no job {} is known to the fleet; it is forgotten 10 minutes after its end, and when its gate dies",
+            "no job {} is known to the fleet; it is forgotten 10 minutes after its end where its gate has no data \
+             folder, and when its gate dies before its end",
             args.job
         )));
     }

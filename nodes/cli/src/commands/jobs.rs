@@ -31,7 +31,7 @@ pub(crate) fn jobs(args: &ListJobs) -> Result<ExitCode, Failure> {
         let text = serde_json::to_string(&Jobs { jobs: &rows, silent_shards: &[] });
         say(&text.map_err(Failure::could_not_run)?);
     } else if rows.is_empty() {
-        say("no jobs; one is forgotten 10 minutes after its end");
+        say("no jobs; one is forgotten 10 minutes after its end where its gate has no data folder");
     } else {
         say(jobs_table(&rows).trim_end());
     }

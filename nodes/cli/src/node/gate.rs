@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use hyperscale_codec::Role;
 use hyperscale_fleet::Identity;
-use hyperscale_gate::{GateCore, Local};
-use hyperscale_gate_driver::{BoundGate, Gate, GateShard, Told as FromShard, bind_gate};
+use hyperscale_gate::{ARCHIVE_AGE, ARCHIVE_JOBS, ArchiveConfig, GateCore, Local};
+use hyperscale_gate_driver::{
+    BoundGate, Folder, Gate, GateShard, Loaded, ToDisk, Told as FromShard, bind_gate, start_disk,
+};
 use hyperscale_reliability::{CpuRule, Intake, NodeRateLimiter, SampleWriter};
-use hyperscale_runtime::{Answer, Guard, LinkLimits, Receiver, clock, entropy, mailbox, preflight};
+use hyperscale_runtime::{Answer, Guard, LinkLimits, Receiver, Sender, clock, entropy, mailbox, preflight};
 use hyperscale_view::ShardView;
 
 use super::Settings;
@@ -39,6 +41,8 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let rates = NodeRateLimiter::new(settings.limits.clone(), load.gauge.clone(), seed);
     let (admin, answers) =
         admin(settings, &causes, Figures { load: load.board(), rates: Some(rates.clone()) })?;
+    let (orders, inboxes): (Vec<_>, Vec<_>) = settings.shards.iter().map(|_| mailbox(ORDERS_MAX)).unzip();
+    let archive = open_archive(settings, &orders)?;
     let gate = Arc::new(Gate {
         identity: Identity { addr: Some(addr), admin: Some(admin.addr()), swim_port, oob_port, ..tag },
         fleet: settings.fleet.clone(),
@@ -48,8 +52,8 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         manager_wait: Duration::from_secs(10),
         limits: LinkLimits { idle_timeout: Some(IDLE), ..LinkLimits::default() },
         swim: settings.swim.clone(),
+        archive,
     });
-    let (orders, inboxes): (Vec<_>, Vec<_>) = settings.shards.iter().map(|_| mailbox(ORDERS_MAX)).unzip();
     let ends = sockets.into_iter().zip(inboxes).zip(answers).zip(samples);
     let ends =
         ends.map(|(((socket, inbox), answer), samples)| OnceTake::new((socket, inbox, answer, samples)));
@@ -109,4 +113,29 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     drop(monitor);
     admin.stop();
     ended
+}
+
+/// Reads the finished jobs of a node's data folder, and starts the thread that keeps more of them there.
+fn open_archive(
+    settings: &Settings,
+    shards: &[Sender<Local>],
+) -> Result<Option<(ToDisk, ArchiveConfig)>, Failure> {
+    let Some(data) = &settings.data_dir else { return Ok(None) };
+    let failed = |error: std::io::Error| {
+        Failure::could_not_run(format!("data folder {}: archive: {error}", data.display()))
+    };
+    let folder = Folder::open(data).map_err(failed)?;
+    let Loaded { entries, unreadable } = folder.load().map_err(failed)?;
+    for (path, why) in &unreadable {
+        tracing::error!(file = %path.display(), why, "a finished job cannot be read; it is left out");
+    }
+    tracing::info!(jobs = entries.len(), unreadable = unreadable.len(), "finished jobs were read");
+    let config = ArchiveConfig {
+        entries,
+        unreadable: u64::try_from(unreadable.len()).unwrap_or(u64::MAX),
+        jobs_max: ARCHIVE_JOBS,
+        age_max: ARCHIVE_AGE,
+    };
+    let disk = start_disk(folder, shards.to_vec()).map_err(failed)?;
+    Ok(Some((disk, config)))
 }

@@ -4,6 +4,8 @@
 //! its greeting tells: who streams for a job connects to the shard that owns it.
 #![forbid(unsafe_code)]
 
+mod archive;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use hyperscale_codec::{Role, ShardId};
 use hyperscale_core::WallClock;
 use hyperscale_fleet::{Identity, MemberView, MembershipConfig, SwimConfig};
-use hyperscale_gate::{Command, GateConfig, GateCore, Local, SNAPSHOTS_MAX};
+use hyperscale_gate::{ArchiveConfig, Command, GateConfig, GateCore, Local, SNAPSHOTS_MAX};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_runtime::join::{JoinAddr, keep_resolving};
 use hyperscale_runtime::tcp::{BoundListener, ListenError, bind};
@@ -19,6 +21,8 @@ use hyperscale_runtime::udp::{DatagramPorts, bind_ports};
 use hyperscale_runtime::{
     Guard, LinkLimits, NodeConfig, NodeDriver, NodeHandle, Receiver, Shard, Siblings, TaskKind, siblings,
 };
+
+pub use archive::{Folder, Loaded, ToDisk, start as start_disk};
 
 /// What all shards of a gate share.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub struct Gate {
     pub limits: LinkLimits,
     /// Parameters of the membership.
     pub swim: SwimConfig,
+    /// The disk with the finished jobs, and what is on it; without one they are forgotten soon.
+    pub archive: Option<(ToDisk, ArchiveConfig)>,
 }
 
 /// What one shard takes with it.
@@ -147,12 +153,14 @@ pub fn start(
         wall: gate.wall,
         dispatch_wait: gate.dispatch_wait,
         manager_wait: gate.manager_wait,
+        archive: gate.archive.as_ref().map(|(_, config)| config.clone()),
         snapshots_max: SNAPSHOTS_MAX / usize::from(gate.identity.shards.max(1)),
         membership: MembershipConfig { fleet: gate.fleet.clone(), swim: gate.swim.clone(), seed },
     };
     let mut node = NodeConfig::of(&gate.identity, &gate.fleet, &[Role::Client, Role::Gate, Role::Manager]);
     node.ports = ports.to_vec();
     node.limits = gate.limits.clone();
+    let (disk, id) = (gate.archive.as_ref().map(|(disk, _)| disk.clone()), shard.id());
     let mut ledger = MemoryLedger::starting_at(gate.wall.unix_ms);
     let listeners = own.into_iter().chain([shared]).collect();
     let handle = NodeDriver::start_on(
@@ -167,6 +175,11 @@ pub fn start(
             Command::Drained => told(Told::Drained),
             Command::Refused(error) => told(Told::Refused(error)),
             Command::Members(members) => told(Told::Members(members)),
+            Command::Archive(order) => {
+                if let Some(failed) = disk.as_ref().and_then(|disk| disk.order(id, order)) {
+                    cx.local(Local::Archive(failed));
+                }
+            }
         },
     );
     if let Some(siblings) = siblings {

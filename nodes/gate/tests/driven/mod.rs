@@ -1,15 +1,20 @@
 //! A gate that a test drives frame by frame: with its ledger, and whoever the test speaks for.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{JobDispatch, JobDispatchAck, JobFinalResult, JobSubmit};
 use hyperscale_codec::{
-    Encode, Encoder, Extensions, FrameReader, Head, JobId, Kind, Limits, NodeId, RawFrame, Role, ShardId,
+    Encode, Encoder, Extensions, FrameReader, Head, Hello, JobId, Kind, Limits, NodeId, RawFrame, Role,
+    ShardId, Verdict,
 };
-use hyperscale_core::{Core, Effect, Effects, Event, Instant, LinkId, WallClock};
+use hyperscale_core::{Core, Effect, Effects, Event, Instant, LinkId, Peer, WallClock};
 use hyperscale_fleet::Identity;
-use hyperscale_gate::{Command, GateConfig, GateCore, Local};
+use hyperscale_gate::{
+    ArchiveConfig, ArchiveOrder, ArchiveRecord, ArchiveTold, Command, GateConfig, GateCore, Local,
+};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_plan::PlanText;
 use hyperscale_report::Summary;
@@ -26,6 +31,9 @@ pub(crate) struct Driven {
     /// Bytes that the client has yet to read.
     pub(crate) unsent: usize,
     pub(crate) closed: Vec<LinkId>,
+    pub(crate) disk: BTreeMap<JobId, Vec<u8>>,
+    /// What the disk was told, where it does nothing.
+    pub(crate) hung: Option<Vec<ArchiveOrder>>,
 }
 
 impl Driven {
@@ -36,6 +44,15 @@ impl Driven {
 
     /// The same, with so many bytes for snapshots.
     pub(crate) fn bounded(managers: &[(u64, u32)], snapshots_max: usize) -> Self {
+        Self::of(managers, snapshots_max, None)
+    }
+
+    /// One with an archive, whose disk does at once what it is told.
+    pub(crate) fn kept(managers: &[(u64, u32)], archive: ArchiveConfig) -> Self {
+        Self::of(managers, hyperscale_gate::SNAPSHOTS_MAX, Some(archive))
+    }
+
+    fn of(managers: &[(u64, u32)], snapshots_max: usize, archive: Option<ArchiveConfig>) -> Self {
         let core = GateCore::new(GateConfig {
             identity: Identity::new(Role::Gate, NodeId(1), "gate"),
             shard: ShardId(0),
@@ -45,6 +62,7 @@ impl Driven {
             dispatch_wait: WAIT,
             manager_wait: Duration::from_secs(10),
             snapshots_max,
+            archive,
             membership: hyperscale_fleet::MembershipConfig::new("default", 1),
         });
         let mut gate = Self {
@@ -54,6 +72,8 @@ impl Driven {
             sent: Vec::new(),
             unsent: 0,
             closed: Vec::new(),
+            disk: BTreeMap::new(),
+            hung: None,
         };
         managers.iter().for_each(|(number, worker_shards)| gate.manager(*number, *worker_shards));
         gate
@@ -69,7 +89,10 @@ impl Driven {
             for effect in list {
                 match effect {
                     Effect::Send { link, range } => self.sent.push((link, effects.frame(range).to_vec())),
-                    Effect::Command(Command::Propose(entry)) => next.push(self.ledger.commit(entry)),
+                    Effect::Command(Command::Propose(entry)) => {
+                        next.push(Local::Committed(self.ledger.commit(entry)));
+                    }
+                    Effect::Command(Command::Archive(order)) => next.extend(self.order(order)),
                     Effect::Close { link } => self.closed.push(link),
                     Effect::Datagram { .. }
                     | Effect::Dial { .. }
@@ -81,10 +104,70 @@ impl Driven {
             if next.is_empty() {
                 return;
             }
-            for committed in next {
-                self.core.handle(self.now, Event::Local(Local::Committed(committed)), &mut effects);
+            for local in next {
+                self.core.handle(self.now, Event::Local(local), &mut effects);
             }
         }
+    }
+
+    /// Does what a disk does.
+    fn order(&mut self, order: ArchiveOrder) -> Option<Local> {
+        if let Some(hung) = &mut self.hung {
+            hung.push(order);
+            return None;
+        }
+        Some(Local::Archive(match order {
+            ArchiveOrder::Put { job, bytes } => {
+                let record = ArchiveRecord::decode(&bytes).unwrap();
+                self.disk.insert(job, bytes);
+                ArchiveTold::Kept(Arc::new(record.entry))
+            }
+            ArchiveOrder::Read { job } => {
+                let record = self.disk.get(&job).cloned().ok_or_else(|| "no such file".to_owned());
+                ArchiveTold::Read { job, record }
+            }
+            ArchiveOrder::Drop { jobs } => {
+                jobs.iter().for_each(|job| drop(self.disk.remove(job)));
+                ArchiveTold::Dropped { jobs }
+            }
+        }))
+    }
+
+    /// A client's handshake, with all that this version can do.
+    pub(crate) fn come(&mut self, link: LinkId) {
+        let identity = Identity::new(Role::Client, NodeId(2), "client");
+        let hello = Hello {
+            verdict: Verdict::Welcome,
+            role: Role::Client,
+            version: identity.version,
+            shards: 1,
+            shard: ShardId(0),
+            in_flight_max: 64,
+            features: identity.features,
+            node: identity.node,
+            boot: 1,
+            core_max: 4 << 20,
+            idle_timeout_ms: 0,
+            retry_after_ms: 0,
+            node_version: String::new(),
+            fleet: "default".to_owned(),
+            text: String::new(),
+            name: "client".to_owned(),
+            ports: Vec::new(),
+            swim_port: 0,
+            oob_port: 0,
+        };
+        let peer = Peer { addr: ([127, 0, 0, 1], 2).into(), hello };
+        let mut effects = self.effects();
+        self.core.handle(self.now, Event::LinkUp { link, peer: &peer, dial: None }, &mut effects);
+        self.settle(effects);
+    }
+
+    /// Something that the driver tells.
+    pub(crate) fn local(&mut self, local: Local) {
+        let mut effects = self.effects();
+        self.core.handle(self.now, Event::Local(local), &mut effects);
+        self.settle(effects);
     }
 
     pub(crate) fn tell<M: Encode>(&mut self, link: LinkId, message: &M) {
@@ -143,15 +226,20 @@ impl Driven {
     }
 
     pub(crate) fn submit_over(&mut self, link: LinkId, placement: &str) -> JobId {
+        self.submit_as(link, placement, 9)
+    }
+
+    /// Under a key of such bytes, which is the job's id.
+    pub(crate) fn submit_as(&mut self, link: LinkId, placement: &str, key: u8) -> JobId {
         let plan = PlanText::new(format!(
             "{placement}\n[workflows.w]\nvus = 10\nduration = \"9s\"\nsteps = [{{ get = \"http://h/\" }}]\n"
         ));
         let (plan, plan_sha256) = (plan.text, plan.sha256);
         self.tell(
             link,
-            &JobSubmit { plan, plan_sha256, idempotency: [9; 16], follow: true, histograms: false },
+            &JobSubmit { plan, plan_sha256, idempotency: [key; 16], follow: true, histograms: false },
         );
-        JobId::from_bytes([9; 16])
+        JobId::from_bytes([key; 16])
     }
 
     pub(crate) fn refuse(&mut self, link: u64, job: JobId) {

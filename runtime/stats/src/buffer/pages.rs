@@ -113,21 +113,21 @@ impl StatsBuffer {
         }
     }
 
-    /// Puts what `total` has of each workflow beyond all windows into the last one: what no window told of. Then windows
+    /// Puts what `totals` have, a set a workflow, beyond all windows into the last one: what no window told of. Then windows
     /// and totals are the same, but for what windows have and totals lack.
-    pub fn meet(&mut self, total: impl Fn(usize) -> CellSet) {
+    pub fn meet(&mut self, totals: &[CellSet]) {
         let entries: Vec<Entry> =
             self.entries_of(PageOf::everything()).into_iter().map(|(_, it)| it).collect();
         let last = entries.iter().map(|entry| entry.span.to).max().unwrap_or(0);
         let mut late = Vec::new();
-        for (workflow, steps) in self.steps.iter().enumerate() {
+        for ((workflow, steps), total) in self.steps.iter().enumerate().zip(totals) {
             let (mut held, mut beyond) = (CellSet::new(*steps), CellSet::new(*steps));
             let [packed, ..] = &mut self.at_hand;
             for entry in &entries {
                 self.arena.load(entry.run, packed);
                 packed::unpack_one(packed, &self.steps, workflow, &mut held);
             }
-            beyond.merge_difference(&total(workflow), &held);
+            beyond.merge_difference(total, &held);
             packed::append(&[beyond], &mut late);
         }
         let run = self.arena.store(&late);

@@ -116,7 +116,8 @@ fn what_no_window_told_of_is_put_into_the_last() {
         (0..103).for_each(|k| sum.merge(&window(k)[workflow]));
         sum
     };
-    buffer.meet(whole);
+    let whole: Vec<CellSet> = (0..STEPS.len()).map(whole).collect();
+    buffer.meet(&whole);
     let (mut told, mut last) = (0, (0, 0));
     buffer.page(all(1_000), |row| {
         told += row.steps.count;
@@ -128,7 +129,7 @@ fn what_no_window_told_of_is_put_into_the_last() {
     buffer.read(EVERYTHING, &mut held);
     assert_eq!(held[0].step(0).unwrap().latency.count(), 103);
     // Again there is nothing beyond.
-    buffer.meet(whole);
+    buffer.meet(&whole);
     buffer.page(all(1_000), |row| last = (row.span.to, row.steps.count));
     assert_eq!(last, (99, requests(103).0 - requests(99).0));
 }
@@ -136,7 +137,7 @@ fn what_no_window_told_of_is_put_into_the_last() {
 #[test]
 fn a_job_without_windows_has_one_then() {
     let mut buffer = StatsBuffer::new(&STEPS, Duration::from_secs(1));
-    buffer.meet(|workflow| window(3)[workflow].clone());
+    buffer.meet(&window(3));
     let mut rows = Vec::new();
     buffer.page(all(10), |row| rows.push((row.tier, row.span.to, row.steps.count)));
     assert_eq!(rows, [(StatsTier::Hot, 0, 7)]);
