@@ -13,6 +13,7 @@ mod health;
 mod job;
 mod joiners;
 mod membership;
+mod objections;
 mod peers;
 mod revise;
 mod silence;

@@ -18,6 +18,7 @@ use hyperscale_stats::{ColumnsBuilder, Held, Source, Taken, all_cells, build_all
 
 use crate::core::{ManagerCore, ManagerEffects, NOT_REGISTERED, Owner, refuse};
 use crate::job::DcJob;
+use crate::objections;
 use crate::workflows::{millis, wire};
 
 /// The number of messages of statistics; their receipts name what they are for.
@@ -45,11 +46,13 @@ impl ManagerCore {
             refuse(effects, link, frame, ErrorCode::UnknownJob, error);
             return None;
         }
-        if let Err(error) = columns.check() {
-            self.refuse_statistics(link, frame, id, error.to_string(), effects);
+        let node = node?;
+        let objection = columns.check().map_err(|error| error.to_string()).err();
+        if let Some(error) = objection.or_else(|| objections::to_sources(columns, node)) {
+            self.refuse_statistics(link, frame, id, error, effects);
             return None;
         }
-        Some((node?, id))
+        Some((node, id))
     }
 
     /// Tells the sender, the log, and with the first of a job its report. A total that lacks them says so at the end.
@@ -84,6 +87,10 @@ impl ManagerCore {
         let now = self.now;
         let manager = self.config.identity.node;
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        if let Some(error) = objections::to_windows(columns, job, now) {
+            self.refuse_statistics(link, frame, id, error, effects);
+            return;
+        }
         let mut gap = false;
         let taken = job
             .totals

@@ -34,7 +34,7 @@ pub enum MergeError {
         step: u32,
     },
     /// A histogram does not hold together.
-    #[error("workflow {workflow}, step {step}, {column}")]
+    #[error("workflow {workflow}, step {step}, {column}: {source}")]
     Histogram {
         /// As told.
         workflow: u32,
