@@ -10,16 +10,16 @@
 )]
 
 use std::error::Error;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use hyperscale_codec::messages::{ErrorReply, JobStatusRequest};
-use hyperscale_codec::{
-    Encoder, ErrorCode, FrameReader, HELLO_PREFIX, Head, Hello, JobId, Kind, Limits, NodeId, ProtocolVersion,
-    Role, ShardId, Verdict, hello_len,
-};
+use hyperscale_codec::{Encoder, ErrorCode, Head, JobId, Kind, Limits};
+
+#[path = "gate_link.rs"]
+mod gate_link;
+use gate_link::{Link, connect};
 
 /// Questions that one connection has open; a gate takes 64.
 const OPEN: u32 = 32;
@@ -44,11 +44,6 @@ fn main() -> ExitCode {
     }
 }
 
-struct Link {
-    stream: TcpStream,
-    reader: FrameReader,
-}
-
 fn flood(gate: &str, connections: u32, time: Duration) -> Result<(f64, u64), Box<dyn Error>> {
     let mut links = (0..connections).map(|at| connect(gate, at)).collect::<Result<Vec<_>, _>>()?;
     let (job, mut questions) = (JobId(7), Vec::new());
@@ -62,72 +57,29 @@ fn flood(gate: &str, connections: u32, time: Duration) -> Result<(f64, u64), Box
             link.stream.write_all(&questions)?;
         }
         for link in &mut links {
-            refused += link.hear(OPEN)?;
+            refused += hear(link, OPEN)?;
             answers += OPEN;
         }
     }
     Ok((f64::from(answers) / begin.elapsed().as_secs_f64(), refused))
 }
 
-impl Link {
-    /// Waits for so many answers; how many of them were refusals.
-    fn hear(&mut self, count: u32) -> Result<u64, Box<dyn Error>> {
-        let (mut heard, mut refused, mut scratch) = (0, 0, Vec::new());
-        while heard < count {
-            if let Some(frame) = self.reader.next(&Limits::default())? {
-                heard += 1;
-                let known = frame.kind() == Some(Kind::ErrorReply)
-                    && ErrorCode::from_wire(frame.to_owned::<ErrorReply>(&mut scratch)?.code)
-                        == Some(ErrorCode::UnknownJob);
-                refused += u64::from(!known);
-                continue;
-            }
-            match self.stream.read(self.reader.space())? {
-                0 => return Err("the gate hung up".into()),
-                n => self.reader.filled(n),
-            }
+/// Waits for so many answers; how many of them were refusals.
+fn hear(link: &mut Link, count: u32) -> Result<u64, Box<dyn Error>> {
+    let (mut heard, mut refused, mut scratch) = (0, 0, Vec::new());
+    while heard < count {
+        if let Some(frame) = link.reader.next(&Limits::default())? {
+            heard += 1;
+            let known = frame.kind() == Some(Kind::ErrorReply)
+                && ErrorCode::from_wire(frame.to_owned::<ErrorReply>(&mut scratch)?.code)
+                    == Some(ErrorCode::UnknownJob);
+            refused += u64::from(!known);
+            continue;
         }
-        Ok(refused)
+        match link.stream.read(link.reader.space())? {
+            0 => return Err("the gate hung up".into()),
+            n => link.reader.filled(n),
+        }
     }
-}
-
-fn connect(gate: &str, at: u32) -> Result<Link, Box<dyn Error>> {
-    let mut stream = TcpStream::connect(gate)?;
-    stream.set_nodelay(true)?;
-    let version = ProtocolVersion::CURRENT;
-    let hello = Hello {
-        verdict: Verdict::Welcome,
-        role: Role::Client,
-        version,
-        shards: 1,
-        shard: ShardId(0),
-        in_flight_max: 64,
-        features: version.features(),
-        node: NodeId(1_000_000 + u128::from(at)),
-        boot: 1,
-        core_max: Limits::default().core_max,
-        idle_timeout_ms: 60_000,
-        retry_after_ms: 0,
-        node_version: String::new(),
-        fleet: "default".to_owned(),
-        text: String::new(),
-        name: format!("flood-{at}"),
-        ports: Vec::new(),
-        swim_port: 0,
-        oob_port: 0,
-    };
-    let mut bytes = Vec::new();
-    hello.encode(&mut bytes);
-    stream.write_all(&bytes)?;
-    let mut answer = vec![0; HELLO_PREFIX];
-    stream.read_exact(&mut answer)?;
-    let prefix = answer.as_slice().try_into()?;
-    let len = hello_len(&prefix)?;
-    answer.resize(len, 0);
-    stream.read_exact(answer.get_mut(HELLO_PREFIX..).unwrap_or_default())?;
-    let greeting = Hello::decode(&answer)?;
-    if greeting.verdict != Verdict::Welcome {
-        return Err(greeting.text.into());
-    }
-    Ok(Link { stream, reader: FrameReader::new() })
+    Ok(refused)
 }

@@ -125,6 +125,11 @@ impl FakeShard {
         }
     }
 
+    /// When the job of its first share began.
+    pub(crate) fn job_start(&self) -> Option<Instant> {
+        self.shares.values().find_map(|running| running.started).map(|(_, job_start)| job_start)
+    }
+
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let shares = self.shares.values().filter(|_| !self.frozen);
         shares.filter_map(Running::next_due).min()

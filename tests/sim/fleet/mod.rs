@@ -22,7 +22,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hyperscale_codec::messages::StatsUpdate;
+use hyperscale_codec::messages::{JobStatusPush, StatsSnapshot, StatsUpdate};
 use hyperscale_codec::{Header, Kind, Limits, RawFrame, Role, ShardId};
 use hyperscale_core::{DatagramPort, DialError, Event, Instant, LinkDown, LinkId, Peer};
 use hyperscale_engine::orders::Origin;
@@ -45,6 +45,16 @@ pub(crate) type Place = usize;
 enum Chained {
     Local(Local),
     Down(LinkId, LinkDown),
+}
+
+/// A message with figures was delivered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) at: Instant,
+    pub(crate) from: Place,
+    pub(crate) to: Place,
+    /// They reach until then, after the job's start.
+    pub(crate) until_us: u64,
 }
 
 /// A fleet.
@@ -70,6 +80,8 @@ pub(crate) struct Fleet {
     pub(crate) told: Vec<(Place, Kind)>,
     /// Windows delivered: from whom, of how many sources.
     pub(crate) updates: Vec<(Place, usize)>,
+    /// Figures delivered, in order.
+    pub(crate) figures: Vec<Figures>,
     /// What events led to in the cores themselves, in order; a driver tells them before anything from outside.
     chain: VecDeque<(Place, Chained)>,
     settling: bool,
@@ -119,6 +131,7 @@ impl Fleet {
             trace: Vec::new(),
             told: Vec::new(),
             updates: Vec::new(),
+            figures: Vec::new(),
             chain: VecDeque::new(),
             settling: false,
             idle_fires: 0,
@@ -348,10 +361,33 @@ impl Fleet {
             let columns = &frame.decode::<StatsUpdate>(&mut scratch).unwrap().0;
             self.updates.push((from, columns.source_worker.len()));
         }
+        self.note_figures(&frame, kind, (from, to));
         self.happen_at_cost(to, Event::Frame { link, frame }, Work::Frame(kind));
         if self.losing.doubles(&header, kind) && self.network.end(link).is_some() {
             self.happen_at_cost(to, Event::Frame { link, frame }, Work::Frame(kind));
         }
+    }
+
+    /// Notes how far the figures of a message reach: those that a view is made of.
+    fn note_figures(&mut self, frame: &RawFrame<'_>, kind: Kind, (from, to): (Place, Place)) {
+        let mut scratch = Vec::new();
+        let until_us = match kind {
+            Kind::StatsUpdate => frame.decode::<StatsUpdate>(&mut scratch).unwrap().0.end_us.to_native(),
+            Kind::StatsSnapshot => {
+                let columns = &frame.decode::<StatsSnapshot>(&mut scratch).unwrap().0;
+                // A gate's view is made of windows, and of a total only where no windows come. A manager has no other.
+                let of_the_view = self.nodes[to].identity.role == Role::Manager;
+                if !of_the_view && columns.unsent_windows().is_none() {
+                    return;
+                }
+                columns.end_us.to_native()
+            }
+            Kind::JobStatusPush => {
+                frame.decode::<JobStatusPush>(&mut scratch).unwrap().to_ms.to_native() * 1_000
+            }
+            _ => return,
+        };
+        self.figures.push(Figures { at: self.network.now, from, to, until_us });
     }
 
     /// What a place's clock shows.

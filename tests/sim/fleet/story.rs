@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyperscale_client::{Local as Wanted, Notice, Question};
 use hyperscale_codec::messages::{JobStatusResponse, JobSubmit};
 use hyperscale_codec::{JobId, Kind, Limits, RawFrame, Role};
-use hyperscale_core::{Effects, Event};
+use hyperscale_core::{Effects, Event, Instant};
 use hyperscale_gate::GateCore;
 use hyperscale_jobs::ConsistentHashRing;
 use hyperscale_ledger::MemoryLedger;
@@ -108,6 +108,10 @@ impl Fleet {
 
     pub(crate) fn node_id(&self, name: &str) -> hyperscale_codec::NodeId {
         self.nodes[self.place(name)].identity.node
+    }
+
+    pub(crate) fn role_of(&self, at: Place) -> Role {
+        self.nodes[at].identity.role
     }
 
     pub(crate) fn role(&self, name: &str) -> Role {
@@ -349,6 +353,17 @@ impl Fleet {
                 fake.comes_late = true;
             }
         }
+    }
+
+    /// When the load of a worker's first job started, in the world's time.
+    pub(crate) fn load_started(&self, worker: usize) -> Option<Instant> {
+        let node = &self.nodes[self.worker(worker)];
+        let local = node.load.iter().find_map(|load| match load {
+            LoadShard::Fake(fake) => fake.job_start(),
+            LoadShard::Engine(_) => None,
+        })?;
+        let ago = node.life.local(self.network.now).since(local);
+        Some(Instant(self.network.now.since(Instant::ZERO + ago).as_nanos().try_into().unwrap()))
     }
 
     /// Requests that all shards recorded.
