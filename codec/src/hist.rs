@@ -227,6 +227,25 @@ impl Hist {
         self.span().map(|i| (i, self.counts[i])).filter(|&(_, count)| count > 0)
     }
 
+    /// Shows `each` the buckets that are not empty, ascending, with their counts; as [`Hist::filled`], and faster where
+    /// most between the smallest and the largest value are empty.
+    #[inline]
+    pub fn for_each_filled(&self, mut each: impl FnMut(usize, u64)) {
+        const GROUP: usize = 8;
+        let span = self.span();
+        let mut at = span.start;
+        for group in self.counts[span].chunks(GROUP) {
+            if group.iter().fold(0, |all, count| all | count) > 0 {
+                group
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, count)| **count > 0)
+                    .for_each(|(i, count)| each(at + i, *count));
+            }
+            at += GROUP;
+        }
+    }
+
     /// Adds what lies apart as counts of buckets and the exact figures beside them. Saturates. Buckets beyond the
     /// range count in the last.
     pub fn merge_filled(&mut self, exact: HistExact, filled: impl Iterator<Item = (usize, u64)>) {

@@ -79,6 +79,7 @@ impl<'a> Rows<'a> {
     }
 
     /// `key` is above 0.
+    #[inline]
     fn push(&mut self, key: u64, count: u64) {
         match &mut self.open {
             Some((open, sum)) if *open == key => *sum = sum.saturating_add(count),
@@ -89,6 +90,7 @@ impl<'a> Rows<'a> {
         }
     }
 
+    #[inline]
     fn close(&mut self) {
         if let Some((key, count)) = self.open.take() {
             put(self.out, key.saturating_sub(self.before));
@@ -184,9 +186,9 @@ fn exact_of(numbers: &mut Numbers<'_>) -> HistExact {
 fn put_hist(out: &mut Vec<u8>, hist: &Hist) {
     put_exact(out, hist.exact());
     let mut rows = Rows::new(out);
-    for (bucket, count) in hist.filled() {
+    hist.for_each_filled(|bucket, count| {
         rows.push(u64::try_from(bucket).unwrap_or(0).saturating_add(1), count);
-    }
+    });
     rows.end();
 }
 
