@@ -61,7 +61,7 @@ async fn main() -> Result<(), GooseError> {
     Ok(())
 }
 FILE
-cd '$folder/goose' && cargo build --release
+cd '$folder/goose' && CARGO_TARGET_DIR='$folder/goose/target' cargo build --release
 HOW
   exit
 fi
