@@ -45,6 +45,9 @@ pub enum MergeError {
         /// What is wrong with it.
         source: HistError,
     },
+    /// A sender names ever new sources.
+    #[error("a job has {0} sources at most: one for each share of load on each shard of a worker")]
+    TooManySources(usize),
     /// Fewer entries than another column of its group.
     #[error("cell {0}: a column is short; all columns of a group have equal length")]
     ShortColumn(usize),

@@ -5,7 +5,7 @@
 //! can lose or double a count for longer than until the next snapshot. What comes in several messages waits beside
 //! its row until it is whole, so a row never holds half a snapshot. Rows are kept as they came ([`SparseCells`]) and added
 //! up when a sum is asked for: taking a snapshot costs what it tells, not what a plan could have. In: checked messages.
-//! Out: sums. Bounded by the sources a job has, twice; the caller bounds those.
+//! Out: sums. Bounded by `SOURCES_MAX` sources.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -32,6 +32,9 @@ pub enum Taken {
     /// A delta before it is missing; the next snapshot heals that.
     Gap,
 }
+
+/// Sources of one job: a thousand workers of 64 shards each.
+const SOURCES_MAX: usize = 1 << 16;
 
 /// Is shown each snapshot that took the place of another.
 type See<'a> = &'a mut dyn FnMut(Replaced<'_>);
@@ -254,6 +257,12 @@ impl Totals {
         see: See<'_>,
     ) -> Result<Taken, MergeError> {
         let waiting = self.parts.get(&source).map(|part| part.key);
+        if at.is_none()
+            && waiting.is_none()
+            && self.rows.len().saturating_add(self.parts.len()) >= SOURCES_MAX
+        {
+            return Err(MergeError::TooManySources(SOURCES_MAX));
+        }
         let begun = if waiting == Some(key) { self.parts.remove(&source) } else { None };
         let mut part = begun.unwrap_or_else(|| self.begin(key));
         if let Err(refused) = part.take(columns, walk, rows) {

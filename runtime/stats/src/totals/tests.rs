@@ -124,6 +124,59 @@ fn a_source_without_any_cell_is_not_taken_for_one_of_the_first_workflow() {
 }
 
 #[test]
+fn a_sender_cannot_name_ever_new_sources() {
+    let mut totals = Totals::new(vec![2]);
+    let mut told = columns(0, 1, &CellSet::new(2));
+    let at_once = 4096_usize;
+    for column in [&mut told.source_epoch, &mut told.source_sequence] {
+        column.resize(at_once, 1);
+    }
+    told.source_worker.resize(at_once, told.source_worker[0]);
+    told.source_shard.resize(at_once, 0);
+    // Each waits for a second cell, which never comes.
+    told.source_cells = vec![2; at_once];
+    let one = told.clone();
+    for column in [&mut told.cell_workflow, &mut told.cell_step] {
+        column.resize(at_once, column[0]);
+    }
+    told.cell_source = (0..at_once).map(|at| u16::try_from(at).unwrap()).collect();
+    for column in [
+        &mut told.count,
+        &mut told.errors,
+        &mut told.cancelled,
+        &mut told.dropped,
+        &mut told.due,
+        &mut told.started,
+        &mut told.late,
+        &mut told.bytes_in,
+        &mut told.bytes_out,
+        &mut told.in_flight,
+    ] {
+        column.resize(at_once, 0);
+    }
+    for column in [&mut told.latency, &mut told.service, &mut told.lateness, &mut told.connect] {
+        column.resize(at_once, column[0].clone());
+    }
+    let mut epoch = 0;
+    let mut next = || {
+        let mut told = told.clone();
+        told.source_epoch.iter_mut().for_each(|of| (epoch, *of) = (epoch + 1, epoch));
+        told
+    };
+    for _ in 0..SOURCES_MAX / at_once {
+        take(&mut totals, &next(), false);
+    }
+    arrived(next(), |body| {
+        let refused = totals.take_snapshot(body, false, |_, _, _| {});
+        assert_eq!(refused, Err(MergeError::TooManySources(SOURCES_MAX)));
+    });
+    // One that is known goes on.
+    let mut known = one;
+    known.source_epoch[0] = 7;
+    take(&mut totals, &known, false);
+}
+
+#[test]
 fn a_row_that_the_plan_does_not_have_is_refused() {
     let mut totals = Totals::new(vec![1]);
     arrived(columns(0, 1, &cells(&[1])), |body| {
