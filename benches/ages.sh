@@ -56,7 +56,7 @@ def run(level):
     with ExitStack() as running:
         target = running.enter_context(process("target", "--listen", "127.0.0.1:0"))
         url = re.search(r"http://[0-9.:]+", target)[0]
-        gate = listens(running.enter_context(node("gate", "--config", gate_file)))
+        gate = listens(running.enter_context(node("gate", "--config", gate_file, "--cores", "0")))
         manager = listens(running.enter_context(
             node("manager", "--config", other, "--datacenter", "dc-1", "--join", gate)))
         running.enter_context(node("worker", "--config", other, "--join", manager))

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hyperscale_codec::messages::{ErrorReply, JobStatusPush, JobStatusRequest, JobSubmit};
+use hyperscale_codec::messages::{ErrorReply, JobAck, JobStatusPush, JobStatusRequest, JobSubmit};
 use hyperscale_codec::{Encoder, Head, JobId, Kind, Limits};
 use hyperscale_plan::PlanText;
 
@@ -140,7 +140,11 @@ fn line(link: &mut Link, clock: Instant) -> Result<Option<Line>, Box<dyn Error>>
                         return Ok(Some(Line { came_ms, to_ms: push.to_ms, requests: push.requests }));
                     }
                 }
-                Some(Kind::JobAck) => {}
+                Some(Kind::JobAck) => {
+                    if !frame.to_owned::<JobAck>(&mut scratch)?.following {
+                        return Err("another shard has the job: start the gate with one".into());
+                    }
+                }
                 Some(Kind::ErrorReply) => {
                     return Err(frame.to_owned::<ErrorReply>(&mut scratch)?.message.into());
                 }
