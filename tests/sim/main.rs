@@ -11,6 +11,7 @@
 )]
 
 mod answers;
+mod archive;
 mod checkers;
 mod engines;
 mod every_kind;

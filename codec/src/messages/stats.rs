@@ -126,8 +126,8 @@ pub struct StatsQuery {
     pub to: u32,
     /// Whether each workflow has rows of its own; else a row is about all of them.
     pub by_workflow: bool,
-    /// Rows at most; 0 and more than 1,000 are 1,000. A page ends where it can be gone on from, which may be a few
-    /// rows later.
+    /// Rows at most; 0 are 250, and more than 1,000 are 1,000. A page ends where it can be gone on from, which may be a
+    /// few rows later.
     pub limit: u32,
 }
 

@@ -9,8 +9,10 @@ use hyperscale_stats::{Cell, CellSet, PageOf, Span, StatsRow, StatsTier};
 use crate::core::{GateCore, GateEffects, refuse};
 use crate::job::GateJob;
 
-/// Rows of a page, unless it ends better a little later.
-const ROWS: usize = 1_000;
+/// Rows of a page for who does not care: some ms of the shard's time. It may end better a little later.
+const ROWS: usize = 250;
+/// Rows that may be asked for.
+const ROWS_MOST: usize = 1_000;
 /// Rows of a page that ends where it cannot well; so many fit into a message.
 const ROWS_MAX: usize = 12_000;
 
@@ -53,9 +55,9 @@ fn page_of(query: &ArchivedStatsQuery) -> Result<PageOf, String> {
             wanted.from, wanted.to
         ));
     }
-    let rows = match usize::try_from(query.limit.to_native()).unwrap_or(ROWS) {
+    let rows = match usize::try_from(query.limit.to_native()).unwrap_or(ROWS_MOST) {
         0 => ROWS,
-        limit => limit.min(ROWS),
+        limit => limit.min(ROWS_MOST),
     };
     Ok(PageOf { tier, wanted, by_workflow: query.by_workflow, rows, rows_max: ROWS_MAX })
 }

@@ -1,10 +1,11 @@
 //! A whole fleet in virtual time: any number of gates, datacenters with managers and workers, clients; production cores
 //! joined by a network. What a core wants is in `node`; what its driver does with links in `driver`, and with frames
 //! before the core gets them in `door`; how its host is in `life`, and what work costs there in `capacity`,
-//! and who measures that in `monitor`; who does nothing but ask in `crowd`; what the network does in `network` and `weather`; what goes wrong is in `trouble`; how a story is told is in `story`.
+//! who measures that in `monitor`, and what it keeps in `disk`; who does nothing but ask in `crowd`; what the network does in `network` and `weather`; what goes wrong is in `trouble`; how a story is told is in `story`.
 
 mod capacity;
 pub(crate) mod crowd;
+mod disk;
 mod door;
 mod driver;
 mod life;
@@ -67,6 +68,7 @@ pub(crate) struct Fleet {
     /// Whose process ends after what happens now.
     leaving: Vec<Place>,
     shape: Shape,
+    disks: disk::Disks,
     /// Connections made to addresses that several shards share.
     shared_dials: usize,
     /// A worker whose windows are lost on their way; everything else of it arrives.
@@ -124,6 +126,7 @@ impl Fleet {
             due_of: Vec::new(),
             leaving: Vec::new(),
             shape,
+            disks: disk::Disks::default(),
             shared_dials: 0,
             windows_lost_of: None,
             finals_lost: false,
@@ -151,7 +154,8 @@ impl Fleet {
 
     /// Starts one shard's core; it meets the shards of its node that run.
     fn boot(&mut self, at: Place) {
-        let brain = self.shape.brain(&self.nodes[at], self.network.now, at);
+        let archive = self.found_by(at);
+        let brain = self.shape.brain(&self.nodes[at], self.network.now, at, archive);
         self.boot_as(at, brain);
     }
 
@@ -566,6 +570,7 @@ impl Fleet {
                     self.tell(other, Local::Gate(hyperscale_gate::Local::Members(members.clone())));
                 }
             }
+            Asked::Gate(G::Archive(order)) => self.order_disk(at, order),
             Asked::Client(hyperscale_client::Command::Notify(notice)) => {
                 self.say(at, || format!("tells its user {:.200}", format!("{notice:?}")));
                 let node = &mut self.nodes[at];

@@ -7,7 +7,7 @@ use hyperscale_client::{ClientConfig, ClientCore};
 use hyperscale_codec::{JobId, NodeId, ProtocolVersion, Role, ShardId};
 use hyperscale_core::{Instant, WallClock};
 use hyperscale_fleet::{Identity, MembershipConfig};
-use hyperscale_gate::{GateConfig, GateCore};
+use hyperscale_gate::{ArchiveConfig, GateConfig, GateCore};
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::{ManagerConfig, ManagerCore};
 use hyperscale_reliability::RateLimitConfig;
@@ -42,6 +42,8 @@ pub(crate) struct Shape {
     pub(crate) membership: bool,
     /// To what rates gates hold clients.
     pub(crate) limits: RateLimitConfig,
+    /// Whether gates keep jobs that ended.
+    pub(crate) archive: bool,
 }
 
 impl Default for Shape {
@@ -57,6 +59,7 @@ impl Default for Shape {
             versions: Vec::new(),
             membership: true,
             limits: RateLimitConfig::default(),
+            archive: false,
         }
     }
 }
@@ -179,7 +182,13 @@ impl Shape {
     }
 
     /// A core that starts now.
-    pub(crate) fn brain(&self, node: &Node, now: Instant, seed: Place) -> Brain {
+    pub(crate) fn brain(
+        &self,
+        node: &Node,
+        now: Instant,
+        seed: Place,
+        archive: Option<ArchiveConfig>,
+    ) -> Brain {
         let wall = WallClock { unix_ms: 1_790_000_000_000 + now.0 / 1_000_000, at: node.life.local(now) };
         let identity = node.identity.clone();
         let seed = (identity.boot << 32) + seed as u64;
@@ -193,7 +202,7 @@ impl Shape {
                 dispatch_wait: Duration::from_secs(30),
                 manager_wait: WAIT,
                 snapshots_max: hyperscale_gate::SNAPSHOTS_MAX,
-                archive: None,
+                archive,
                 membership: MembershipConfig::new("default", seed),
             }))),
             Role::Manager => Brain::Manager(Box::new(ManagerCore::new(ManagerConfig {
