@@ -1,8 +1,8 @@
-//! `saturate` against a gate of real processes.
+//! `saturate` against a gate and a manager of real processes.
 
 use serde_json::Value;
 
-use crate::nodes::{Cluster, Process, alive, signal, wait_for};
+use crate::nodes::{Cluster, Node, Process, alive, free_port, signal, wait_for};
 use crate::{hyperscale, number, run, text};
 
 fn report(args: &[&str]) -> Value {
@@ -13,6 +13,17 @@ fn report(args: &[&str]) -> Value {
 
 fn count(report: &Value, key: &str) -> u64 {
     report["kinds"].as_array().unwrap().iter().map(|kind| number(&kind[key])).sum()
+}
+
+fn kinds(report: &Value) -> impl Iterator<Item = &Value> {
+    report["kinds"].as_array().unwrap().iter()
+}
+
+/// A machine that does much else may make a node shed, or the driver wait: each request is told once all the same.
+fn each_is_told_once(kind: &Value) {
+    let refused = kind["refused"].as_object().unwrap().values().map(number).sum::<u64>();
+    let told = ["answered", "merged", "unsent", "unanswered"].map(|key| number(&kind[key]));
+    assert_eq!(number(&kind["due"]), told.iter().sum::<u64>() + refused, "{kind}");
 }
 
 #[test]
@@ -31,11 +42,8 @@ fn a_gate_reports_exactly_what_it_was_sent_and_is_left_as_it_was() {
     assert_eq!(exact["requests_sent"], exact["requests_reported"], "{exact}");
     assert!((295..=305).contains(&count(&mixed, "due")), "{}", count(&mixed, "due"));
     let closed = report(&["--gate", gate, "-d", "1s", "--open-requests", "2"]);
-    // A machine that does much else may make the gate shed, or the driver wait: each request is told once all the same.
-    let refused = |kind: &Value| kind["refused"].as_object().unwrap().values().map(number).sum::<u64>();
-    for kind in closed["kinds"].as_array().unwrap().iter().chain(mixed["kinds"].as_array().unwrap()) {
-        let told = ["answered", "merged", "unsent", "unanswered"].map(|key| number(&kind[key]));
-        assert_eq!(number(&kind["due"]), told.iter().sum::<u64>() + refused(kind), "{kind}");
+    for kind in kinds(&closed).chain(kinds(&mixed)) {
+        each_is_told_once(kind);
     }
 
     // Killed in the middle: its managers are missed and go, and the fleet goes on.
@@ -60,6 +68,56 @@ fn a_gate_reports_exactly_what_it_was_sent_and_is_left_as_it_was() {
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     let told = text(&output.stdout);
     assert!(told.contains("interrupted") && told.contains("exact: 16 of 16 jobs"), "{told}");
+}
+
+/// A manager whose gates are not there.
+fn lonely_manager() -> Node {
+    let nobody = format!("127.0.0.1:{}", free_port());
+    Node::anywhere("manager", "m1", &["--datacenter", "east", "--join", &nobody])
+}
+
+#[test]
+fn a_manager_reports_exactly_what_its_workers_told_it() {
+    let mut manager = lonely_manager();
+    let listen = manager.listen.clone();
+    let to = ["--manager", &listen];
+    let closed = report(&[&to[..], &["-d", "1s", "--open-requests", "2", "--job-steps", "2"]].concat());
+    let mixed = report(&[&to[..], &["-d", "3s", "--mix", "mixed", "--rate", "100/s"]].concat());
+    for report in [&closed, &mixed] {
+        let exact = &report["exactness"];
+        assert_eq!((&report["target"], &exact["exact"]), (&"manager".into(), &true.into()), "{exact}");
+        assert!(number(&exact["jobs"]) >= 4 && number(&exact["requests_sent"]) > 0, "{exact}");
+        assert_eq!(exact["requests_sent"], exact["requests_reported"], "{exact}");
+        kinds(report).for_each(each_is_told_once);
+    }
+    assert!((295..=305).contains(&count(&mixed, "due")), "{}", count(&mixed, "due"));
+
+    // Killed in the middle, it is what failed.
+    let args = [&["saturate"], &to[..], &["-d", "60s", "--rate", "100/s", "--json", "-"]].concat();
+    let mut driver = Process::start(&mut hyperscale(&args));
+    while !driver.next_note().contains("/s p50") {}
+    signal("-KILL", manager.pid());
+    manager.ended();
+    let output = driver.output();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("is lost"), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["verdict"], &report["exactness"]["exact"]), (&"failed".into(), &false.into()));
+}
+
+#[test]
+fn only_a_manager_without_workers_is_loaded() {
+    let manager = lonely_manager();
+    let worker = Node::anywhere("worker", "w1", &["--join", &manager.listen]);
+    let args = ["saturate", "--manager", &manager.listen, "-d", "100ms", "--quiet"];
+    let line = wait_for("a worker that registered", || {
+        let output = run(&args);
+        (output.status.code() == Some(1)).then(|| text(&output.stderr))
+    });
+    assert!(line.contains("has workers (w1)") && line.lines().count() == 1, "{line}");
+    drop(worker);
+    let output = run(&["saturate", "--gate", &manager.listen]);
+    assert!(text(&output.stderr).contains("may not connect to this manager"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -90,8 +148,25 @@ fn what_cannot_be_is_one_line() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {line}");
         assert!(line.contains(words) && line.lines().count() == 1, "{args:?}: {line}");
     }
-    let output = run(&["saturate", "--gate", "10.1.2.3:1"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("--load-remote-gate"), "{}", text(&output.stderr));
-    assert_eq!(run(&["saturate"]).status.code(), Some(2));
+    let cases: &[(&[&str], &str)] = &[
+        (&["--gate", "10.1.2.3:1"], "--load-remote"),
+        (&["--manager", "10.1.2.3:1"], "--load-remote"),
+        (&["--manager", "10.1.2.3:1", "--load-remote-gate"], "add --listen IP:PORT"),
+        (&["--manager", "127.0.0.1:1", "--listen", "0.0.0.0:0"], "name one address"),
+        (&["--manager", "127.0.0.1:1", "--gate", gate], "exclude each other"),
+        (&["--manager", "127.0.0.1:1", "--clients", "3"], "exclude each other"),
+        (&["--gate", gate, "--listen", "127.0.0.1:0"], "exclude each other"),
+        (&["--managr", "127.0.0.1:1"], "did you mean --manager?"),
+        (&["--manager", "127.0.0.1:1", "--mix", "submit=1"], "a manager is never asked for submit"),
+        (&["--manager", "127.0.0.1:1", "--mix", "dispach=1"], "did you mean dispatch?"),
+        (&["--gate", gate, "--mix", "dispatch=1"], "a gate is never asked for dispatch"),
+        (&["--manager", "127.0.0.1:1", "--workers", "0"], "--workers"),
+        (&[], "--manager HOST:PORT"),
+    ];
+    for (args, words) in cases {
+        let output = run(&[&["saturate"], *args].concat());
+        let line = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {line}");
+        assert!(line.contains(words) && line.lines().count() == 1, "{args:?}: {line}");
+    }
 }

@@ -84,9 +84,6 @@ fn missing(argument: &str) -> String {
                 try hyperscale run --demo"
             .to_owned();
     }
-    if argument == "--gate <HOST:PORT>" {
-        return "which gate? name the one to load: --gate HOST:PORT".to_owned();
-    }
     if argument.starts_with("--gate") {
         return "which fleet? name its gates: --gate HOST:PORT,... or HYPERSCALE_GATE".to_owned();
     }

@@ -11,10 +11,10 @@ use hyperscale_core::{Instant, LinkId};
 use hyperscale_jobs::Member;
 use rand::Rng as _;
 
-use crate::Op;
 use crate::core::{Later, Phase, SaturateCore, SaturateEffects};
 use crate::job::{Job, Stage, submit};
 use crate::open::{For, Open};
+use crate::{Op, Target};
 
 /// Ids drawn for one job until the ring gives it to the right shard.
 const DRAWS_MAX: u32 = 100_000;
@@ -28,6 +28,7 @@ impl SaturateCore {
             For::Load(_) => return,
             For::Fleet => (self.first_client(), JobId(0)),
             For::Registration(index) => (index, JobId(0)),
+            For::Share(id, index) => (index, id),
             For::Job(id) | For::Result(id) => (self.jobs.get(&id).map_or(usize::MAX, |job| job.client), id),
             For::Figures(id) | For::End(id) => (self.jobs.get(&id).map_or(usize::MAX, |job| job.manager), id),
         };
@@ -41,9 +42,16 @@ impl SaturateCore {
                 effects.send(link, head, &NodesRequest { cursor: String::new(), limit: 0 });
             }
             For::Registration(index) => {
-                if let Some(player) = self.players.get(index) {
-                    effects.send(link, head, &player.identity.manager_registration(1));
+                let identity = self.players.get(index).map(|player| &player.identity);
+                if let Some(identity) = identity.filter(|identity| identity.role == Role::Worker) {
+                    effects.send(link, head, &identity.worker_registration(self.capacity()));
+                } else if let Some(identity) = identity {
+                    effects.send(link, head, &identity.manager_registration(1));
                 }
+            }
+            For::Share(id, index) => self.send_end((id, index), number, link, effects),
+            For::Job(id) if self.config.target == Target::Manager => {
+                self.send_dispatch(id, number, link, effects);
             }
             For::Job(id) => {
                 if let Some(job) = self.jobs.get(&id) {
@@ -74,14 +82,17 @@ impl SaturateCore {
         if self.answered(number, effects) != Some(For::Fleet) {
             return;
         }
+        self.is_fleet_known = true;
+        if self.config.target == Target::Manager {
+            return self.on_workers(page, effects);
+        }
         for node in page.nodes.iter().filter(|node| node.role == Role::Gate as u8) {
             if NodeState::from_wire(node.state) == NodeState::Alive {
                 let shards = u16::try_from(node.shards.to_native()).unwrap_or(1).max(1);
                 self.ring.add_node(NodeId::from_bytes(node.node), shards);
             }
         }
-        self.ring.add_node(self.gate, self.gate_shards);
-        self.is_fleet_known = true;
+        self.ring.add_node(self.node, self.node_shards);
         self.go_on(effects);
     }
 
@@ -94,7 +105,7 @@ impl SaturateCore {
         follow: bool,
     ) -> Option<JobId> {
         let player = self.players.get(manager)?;
-        let member = Member { node: self.gate, shard: player.shard };
+        let member = Member { node: self.node, shard: player.shard };
         let datacenter = player.identity.datacenter.clone();
         for _ in 0..DRAWS_MAX {
             let id = JobId(self.rng.random());
@@ -145,7 +156,7 @@ impl SaturateCore {
         }
     }
 
-    /// Says one request of a client; whether that could be done.
+    /// Says one request.
     pub(crate) fn say(
         &mut self,
         op: Op,
@@ -171,19 +182,46 @@ impl SaturateCore {
             Op::Cancel => {
                 let reason = "saturate".to_owned();
                 let timestamp = self.config.wall.unix_ms(self.now);
-                let request =
-                    JobCancelRequest { job_id: id, timestamp, reason, ..JobCancelRequest::default() };
+                // A client has no token; a gate's is checked, and that of a job that has ended was no higher.
+                let known = self.jobs.get_mut(&job).filter(|_| self.config.target == Target::Manager);
+                let fence_token = known.map_or(self.last_token, |job| {
+                    job.cancelled = true;
+                    job.token
+                });
+                let request = JobCancelRequest {
+                    job_id: id,
+                    timestamp,
+                    fence_token,
+                    reason,
+                    ..JobCancelRequest::default()
+                };
                 effects.send(link, head.job(job), &request);
             }
-            Op::Stats => self.send_update(job, number, link, effects),
-            Op::Snapshot => {
-                // It is of one window more than the last.
+            Op::Stats => match self.config.target {
+                Target::Gate => self.send_update(job, number, link, effects),
+                Target::Manager => self.send_share_update(job, number, link, effects),
+            },
+            Op::Snapshot => self.say_snapshot(job, number, link, effects),
+            Op::Dispatch => self.send_dispatch(job, number, link, effects),
+            Op::Heartbeat => {}
+        }
+    }
+
+    /// A snapshot is of one window more than the last.
+    fn say_snapshot(&mut self, job: JobId, number: u32, link: LinkId, effects: &mut SaturateEffects) {
+        let now = self.now;
+        match (self.config.target, self.player_of(link).map(|(index, _)| index)) {
+            (Target::Manager, Some(index)) => {
+                let share = self.jobs.get_mut(&job).and_then(|job| job.shares.get_mut(&index));
+                share.into_iter().for_each(|share| share.record(now));
+                self.send_totals((job, index), (number, link), false, effects);
+            }
+            (Target::Gate | Target::Manager, _) => {
                 if let Some(job) = self.jobs.get_mut(&job) {
                     job.tell_pending();
                 }
                 self.send_snapshot(job, number, link, false, effects);
             }
-            Op::Heartbeat => {}
         }
     }
 
@@ -254,10 +292,20 @@ impl SaturateCore {
             UNANSWERED => tally.op(op).unanswered += 1,
             _ => *tally.op(op).refused.entry(reason).or_default() += 1,
         });
-        if op == Op::Submit && reason != UNANSWERED {
+        if matches!(op, Op::Submit | Op::Dispatch) && reason != UNANSWERED {
             self.jobs.remove(&open.job);
         }
         self.fire_after(Some(wait), effects);
+    }
+
+    /// Counts a receipt by the level that it tells.
+    pub(crate) fn count_level(&mut self, level: u8) {
+        let step = self.step.as_mut().map(|step| &mut step.tally);
+        for tally in [step, Some(&mut self.second)].into_iter().flatten() {
+            if let Some(count) = tally.levels.get_mut(usize::from(level)) {
+                *count += 1;
+            }
+        }
     }
 
     /// Counts in the step that the request belongs to, and in this second.

@@ -6,6 +6,7 @@ use hyperscale_codec::messages::{JobCancelRequest, JobFinalResult, JobFinalResul
 use hyperscale_codec::{Head, JobId};
 use hyperscale_core::LinkId;
 
+use crate::Target;
 use crate::core::{Command, Phase, SaturateCore, SaturateEffects};
 use crate::figures::of_all;
 use crate::job::Stage;
@@ -38,6 +39,14 @@ impl SaturateCore {
     }
 
     fn submit_long(&mut self, effects: &mut SaturateEffects) {
+        if self.config.target == Target::Manager {
+            for _ in 0..self.config.jobs {
+                let id = self.new_part(true);
+                self.long.push(id);
+                self.ask(For::Job(id), effects);
+            }
+            return;
+        }
         let (jobs, managers) = (usize::from(self.config.jobs), usize::from(self.config.managers));
         for nth in 0..jobs * managers {
             let manager = nth % managers.max(1);
@@ -69,12 +78,21 @@ impl SaturateCore {
     pub(crate) fn what_lacks(&self) -> String {
         let linked = self.players.iter().filter(|player| player.link.is_some() && player.ready).count();
         let running = self.jobs.values().filter(|job| job.stage == Stage::Running).count();
+        let (word, addr) = (self.config.target.word(), self.config.addr);
+        let (jobs, hint) = match self.config.target {
+            Target::Gate => (
+                u32::from(self.config.managers) * u32::from(self.config.jobs),
+                "is it reachable, and are its limits for job_submit high enough?".to_owned(),
+            ),
+            Target::Manager => {
+                let gate = self.listening.map_or_else(String::new, |addr| addr.to_string());
+                (u32::from(self.config.jobs), format!("does it reach the gate that is played, at {gate}?"))
+            }
+        };
         format!(
-            "the set-up is not done after a minute: {linked} of {} links are up and registered, {running} of {} jobs \
-             run at gate {}; is it reachable, and are its limits for job_submit high enough?",
+            "the set-up is not done after a minute: {linked} of {} links are up and registered, {running} of {jobs} jobs \
+             run at {word} {addr}; {hint}",
             self.players.len(),
-            usize::from(self.config.managers) * usize::from(self.config.jobs),
-            self.config.gate
         )
     }
 
@@ -103,12 +121,31 @@ impl SaturateCore {
         for id in jobs {
             let Some(job) = self.jobs.get(&id) else { continue };
             match (job.stage, job.followed) {
-                (Stage::Running, true) => self.end_job(id, effects),
+                (Stage::Running, true) => self.end(id, effects),
                 (Stage::Running | Stage::Ending, false) => self.ask(For::Result(id), effects),
                 (Stage::New | Stage::Ending, _) => {}
             }
         }
         self.finish_if_ended(effects);
+    }
+
+    /// Ends one job.
+    pub(crate) fn end(&mut self, id: JobId, effects: &mut SaturateEffects) {
+        match self.config.target {
+            Target::Gate => self.end_job(id, effects),
+            Target::Manager => self.end_shares(id, effects),
+        }
+    }
+
+    /// Says that everybody lives who must.
+    pub(crate) fn beat(&mut self, effects: &mut SaturateEffects) {
+        match self.config.target {
+            Target::Gate => self.manager_beats(effects),
+            Target::Manager => {
+                self.gate_beat(effects);
+                self.worker_beats(effects);
+            }
+        }
     }
 
     pub(crate) fn on_result(&mut self, link: LinkId, result: &JobFinalResult, effects: &mut SaturateEffects) {
@@ -128,7 +165,7 @@ impl SaturateCore {
         self.finish_if_ended(effects);
     }
 
-    fn finish_if_ended(&mut self, effects: &mut SaturateEffects) {
+    pub(crate) fn finish_if_ended(&mut self, effects: &mut SaturateEffects) {
         if matches!(self.phase, Phase::Ending { .. }) && self.jobs.is_empty() {
             self.finish(effects);
         }
@@ -143,11 +180,17 @@ impl SaturateCore {
         if let Some(step) = self.step.take() {
             self.total.merge(&step.tally);
         }
-        // As far as the gate can still be told.
+        // As far as the node can still be told.
         for (id, job) in &self.jobs {
             let link = self.players.get(job.client).and_then(|player| player.link);
             let reason = "saturate ended early".to_owned();
-            let request = JobCancelRequest { job_id: id.to_bytes(), reason, ..JobCancelRequest::default() };
+            let fence_token = if self.config.target == Target::Manager { job.token } else { 0 };
+            let request = JobCancelRequest {
+                job_id: id.to_bytes(),
+                fence_token,
+                reason,
+                ..JobCancelRequest::default()
+            };
             if let Some(link) = link {
                 effects.send(link, Head::default().job(*id), &request);
             }
@@ -160,11 +203,12 @@ impl SaturateCore {
         self.phase = Phase::Done;
         for (id, job) in std::mem::take(&mut self.jobs) {
             let why = match job.stage {
+                Stage::New if self.config.target == Target::Manager => "it was never given to the workers",
                 Stage::New => "it was submitted and never given to its manager",
                 Stage::Running => "it was not ended",
                 Stage::Ending => "its last figures were sent, and no result came",
             };
-            let sent = self.figures.counts(&of_all(&job.windows, self.config.sources()));
+            let sent = self.sent_of(&job);
             self.exactness.miss(id, sent, why);
         }
         self.exactness.settle();
@@ -177,9 +221,10 @@ impl SaturateCore {
         let knee = self.knee.as_ref().map(|knee| knee.found());
         Report {
             schema: SCHEMA,
-            gate: config.gate.to_string(),
-            gate_version: self.gate_version.clone(),
-            gate_shards: self.gate_shards,
+            target: config.target.word(),
+            gate: config.addr.to_string(),
+            gate_version: self.node_version.clone(),
+            gate_shards: self.node_shards,
             verdict: self.verdict(),
             error: self.error.clone(),
             setup: Setup {
@@ -187,7 +232,8 @@ impl SaturateCore {
                 mix: config.mix.to_string(),
                 managers: config.managers,
                 clients: config.clients,
-                jobs: u32::from(config.jobs) * u32::from(config.managers),
+                workers: if config.target == Target::Manager { config.workers } else { 0 },
+                jobs: u32::from(config.jobs) * u32::from(config.managers.max(1)),
                 sources_per_job: config.sources(),
                 steps_per_job: config.steps,
                 buckets: config.buckets,
@@ -201,7 +247,7 @@ impl SaturateCore {
                 .total
                 .ops()
                 .filter(|(_, op)| op.due > 0)
-                .map(|(op, tally)| KindRow::of(op, tally))
+                .map(|(op, tally)| KindRow::of(op, config.target, tally))
                 .collect(),
             steps: self.steps.clone(),
             seconds: self.seconds.clone(),

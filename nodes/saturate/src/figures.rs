@@ -121,6 +121,20 @@ impl Figures {
         all
     }
 
+    /// The same of one step, or of all iterations.
+    #[must_use]
+    pub(crate) fn cell_latency(&self, weights: &Weights) -> SparseHist {
+        let mut all = SparseHist::default();
+        self.hist_into(weights, &mut all);
+        all
+    }
+
+    /// Steps of each job.
+    #[must_use]
+    pub(crate) const fn steps(&self) -> u16 {
+        self.steps
+    }
+
     fn sum(&self, weights: &Weights, of: fn(&Variant) -> u64) -> u64 {
         self.variants.iter().zip(weights).map(|(variant, weight)| of(variant) * weight).sum()
     }

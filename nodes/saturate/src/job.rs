@@ -1,4 +1,7 @@
-//! A job of the driver's own: its clients submit it, its managers take it and tell made-up figures of it.
+//! A job of the driver's own: its clients submit it, its managers take it and tell made-up figures of it; or its gate
+//! gives it to a manager, and its workers do.
+
+use std::collections::BTreeMap;
 
 use hyperscale_codec::JobId;
 use hyperscale_codec::messages::{JobState, JobSubmit};
@@ -6,6 +9,8 @@ use hyperscale_core::Instant;
 use sha2::{Digest as _, Sha256};
 
 use crate::figures::Weights;
+use crate::heard::Heard;
+use crate::share::Share;
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,11 @@ pub(crate) struct Job {
     /// Requests of all windows, as the gate showed them before the end.
     pub(crate) viewed: Option<u64>,
     pub(crate) submit: JobSubmit,
+    /// At a manager: what each player that is a worker has of it, and what the gate was told.
+    pub(crate) shares: BTreeMap<usize, Share>,
+    pub(crate) heard: Heard,
+    /// Its end was asked for.
+    pub(crate) cancelled: bool,
 }
 
 impl Job {
@@ -70,6 +80,9 @@ impl Job {
             outcome: JobState::Completed,
             viewed: None,
             submit,
+            shares: BTreeMap::new(),
+            heard: Heard::default(),
+            cancelled: false,
         }
     }
 

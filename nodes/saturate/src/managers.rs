@@ -10,25 +10,25 @@ use hyperscale_codec::messages::{
 use hyperscale_codec::{Head, JobId, NodeId, Role, ShardId};
 use hyperscale_core::LinkId;
 
-use crate::Op;
 use crate::core::{Later, SaturateCore, SaturateEffects};
 use crate::figures::{Sender, of_all, of_source};
 use crate::job::{Job, Stage};
 use crate::open::For;
+use crate::{Op, Target};
 
 /// The level at which windows are not wanted at all, only snapshots.
-const REJECT: u8 = 3;
+pub(crate) const REJECT: u8 = 3;
 /// A short job lives so long, unless it is cancelled.
-const SHORT_LIFE: Duration = Duration::from_secs(1);
+pub(crate) const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// A snapshot that the gate wants is sent so often at most, beside the load; its receipt is nobody's.
-const ASKED_AGAIN: Duration = Duration::from_secs(1);
-const NOBODY: u32 = 1;
+pub(crate) const ASKED_AGAIN: Duration = Duration::from_secs(1);
+pub(crate) const NOBODY: u32 = 1;
 /// Worker shards that each manager claims; the gate divides a job by them.
 const WORKER_SHARDS: u32 = 1;
 
 impl SaturateCore {
     /// Says on each manager's link that it lives.
-    pub(crate) fn beat(&mut self, effects: &mut SaturateEffects) {
+    pub(crate) fn manager_beats(&mut self, effects: &mut SaturateEffects) {
         for index in 0..usize::from(self.config.managers) {
             self.beat_one(index, effects);
         }
@@ -208,11 +208,12 @@ impl SaturateCore {
 
     /// Worker shards that one message of this kind has figures of.
     pub(crate) fn updates_of(&self, op: Op) -> u64 {
-        match op {
+        match (op, self.config.target) {
             // The manager's own sum, of all of them.
-            Op::Stats => 1,
-            Op::Snapshot => u64::try_from(self.config.sources()).unwrap_or(0),
-            Op::Heartbeat | Op::Status | Op::Nodes | Op::List | Op::Reconnect | Op::Submit | Op::Cancel => 0,
+            (Op::Stats, Target::Gate) => 1,
+            (Op::Snapshot, Target::Gate) => u64::try_from(self.config.sources()).unwrap_or(0),
+            (Op::Stats | Op::Snapshot, Target::Manager) => self.config.worker_shards.into(),
+            (_, Target::Gate | Target::Manager) => 0,
         }
     }
 
@@ -228,14 +229,8 @@ impl SaturateCore {
         effects: &mut SaturateEffects,
     ) {
         let id = JobId::from_bytes(ack.job);
-        let level = ack.level.min(3);
-        for tally in
-            [self.step.as_mut().map(|step| &mut step.tally), Some(&mut self.second)].into_iter().flatten()
-        {
-            if let Some(count) = tally.levels.get_mut(usize::from(level)) {
-                *count += 1;
-            }
-        }
+        let level = ack.level.min(REJECT);
+        self.count_level(level);
         if let Some(job) = self.jobs.get_mut(&id) {
             job.level = level;
             job.not_before = self.now + Duration::from_millis(ack.delay_ms.to_native().into());
@@ -308,7 +303,7 @@ impl SaturateCore {
     }
 }
 
-fn envelope(columns: &mut StatsColumns, id: JobId, token: u64, (from, to): (u32, u32)) {
+pub(crate) fn envelope(columns: &mut StatsColumns, id: JobId, token: u64, (from, to): (u32, u32)) {
     columns.job = id.to_bytes();
     columns.token = token;
     columns.window_ms = 1000;

@@ -12,7 +12,7 @@ pub(crate) enum For {
     Load(Op),
     /// Who is in the fleet?
     Fleet,
-    /// A manager's registration.
+    /// A manager's or worker's registration.
     Registration(usize),
     /// A job that all load is about.
     Job(JobId),
@@ -22,6 +22,8 @@ pub(crate) enum For {
     Figures(JobId),
     /// Its end.
     End(JobId),
+    /// The last figures and the end of a worker's share of it, by the player.
+    Share(JobId, usize),
 }
 
 /// One request.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use hyperscale_codec::Hist;
 use serde::Serialize;
 
-use crate::Op;
 use crate::knee::Knee;
 use crate::tally::{OpTally, Tally, float, quantile};
+use crate::{Op, Target};
 
 /// The schema this build writes.
 pub(crate) const SCHEMA: &str = "hyperscale.saturate/1";
@@ -17,7 +17,9 @@ pub(crate) const SCHEMA: &str = "hyperscale.saturate/1";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     pub schema: &'static str,
-    /// The gate's address.
+    /// What was loaded: `gate` or `manager`.
+    pub target: &'static str,
+    /// Its address.
     pub gate: String,
     /// Its build.
     pub gate_version: String,
@@ -42,6 +44,8 @@ pub struct Setup {
     pub mix: String,
     pub managers: u16,
     pub clients: u16,
+    /// Played to a manager; 0 for a gate, whose workers are only told of.
+    pub workers: u16,
     pub jobs: u32,
     pub sources_per_job: usize,
     pub steps_per_job: u16,
@@ -82,7 +86,7 @@ impl From<Knee> for KneeRow {
     }
 }
 
-/// Whether the gate holds what was sent.
+/// Whether the node holds what was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Exactness {
     /// Every result came, and each is equal in all counts and in every bucket of its histogram.
@@ -92,10 +96,10 @@ pub struct Exactness {
     pub different: u64,
     /// Jobs whose result did not come.
     pub missing: u64,
-    /// Requests told to the gate, and those in its results.
+    /// Requests told to the node, and those in its results.
     pub requests_sent: u64,
     pub requests_reported: u64,
-    /// Requests in the windows that the gate showed of the long jobs before their end, and those in the windows told.
+    /// Requests in the windows that the node showed of the long jobs before their end, and those in the windows told.
     pub requests_viewed: u64,
     pub requests_in_windows: u64,
     /// The first differences, in words.
@@ -132,7 +136,7 @@ impl Times {
 pub struct KindRow {
     pub kind: &'static str,
     pub message: &'static str,
-    /// `critical`, `high`, `normal` or `low`: the gate sheds the last first.
+    /// `critical`, `high`, `normal` or `low`: a node sheds the last first.
     pub class: &'static str,
     pub due: u64,
     pub sent: u64,
@@ -147,12 +151,12 @@ pub struct KindRow {
 }
 
 impl KindRow {
-    pub(crate) fn of(op: Op, tally: &OpTally) -> Self {
+    pub(crate) fn of(op: Op, target: Target, tally: &OpTally) -> Self {
         use hyperscale_codec::Priority;
         Self {
             kind: op.name(),
-            message: op.kind().name(),
-            class: match op.kind().priority() {
+            message: op.kind(target).name(),
+            class: match op.kind(target).priority() {
                 Priority::Critical => "critical",
                 Priority::High => "high",
                 Priority::Normal => "normal",
@@ -266,7 +270,7 @@ pub struct SecondRow {
     pub lateness_p99_ms: f64,
     /// Acknowledgements by level, none to reject.
     pub levels: [u64; 4],
-    /// How loaded the gate told that it is: 0 healthy, 1 busy, 2 stressed, 3 overloaded.
+    /// How loaded the node told that it is: 0 healthy, 1 busy, 2 stressed, 3 overloaded.
     pub gate_overload: u8,
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use hyperscale_codec::{JobId, Role};
 use hyperscale_core::Instant;
 use rand::Rng as _;
 
 use crate::core::{Command, Later, Phase, SaturateCore, SaturateEffects};
-use crate::job::{Stage, windows_at};
 use crate::open::{For, Open};
+use crate::pick::Pick;
+use crate::players::Player;
 use crate::report::{SecondRow, StepRow, millis};
 use crate::tally::{Tally, float, quantile};
 use crate::{Load, Op};
@@ -17,11 +17,9 @@ use crate::{Load, Op};
 const BURST_MAX: u32 = 256;
 /// Requests open on one link at most; a request beyond is not sent, and counts as one that failed.
 const LINK_OPEN_MAX: u32 = 1000;
-/// Short jobs at once at most.
-const SHORT_MAX: usize = 1000;
 /// Requests without an answer that follow each other in one turn.
 const CHAIN_MAX: u32 = 32;
-/// Between two steps at least, and at most where the gate does not recover.
+/// Between two steps at least, and at most where the node does not recover.
 const REST: Duration = Duration::from_millis(200);
 const REST_MAX: Duration = Duration::from_secs(15);
 /// Before a closed load tries again what could not be sent.
@@ -105,9 +103,10 @@ impl SaturateCore {
 
     /// Links that the mix uses.
     fn links_of_mix(&self) -> u64 {
-        let uses = |role| self.config.mix.shares().any(|(op, _)| op.role() == role && op.is_answered());
-        let count = |role, links: u16| if uses(role) { u64::from(links) } else { 0 };
-        count(Role::Manager, self.config.managers) + count(Role::Client, self.config.clients)
+        let target = self.config.target;
+        let answered = || self.config.mix.shares().map(|(op, _)| op).filter(|op| op.is_answered());
+        let uses = |player: &&Player| answered().any(|op| op.role(target) == player.identity.role);
+        u64::try_from(self.players.iter().filter(uses).count()).unwrap_or(1)
     }
 
     /// Sends what is due, and ends the step when its time is over.
@@ -155,16 +154,17 @@ impl SaturateCore {
         }
     }
 
-    /// Begins the next step once the gate says that it is healthy again: what one step did to it is not the next one's.
+    /// Begins the next step once the node says that it is healthy again: what one step did to it is not the next one's.
     pub(crate) fn rest(&mut self, effects: &mut SaturateEffects) {
         let Phase::Resting { from } = self.phase else { return };
-        if self.gate_overload > 0 && self.now.since(from) < REST_MAX {
+        if self.overload > 0 && self.now.since(from) < REST_MAX {
             return self.after(REST, Later::Rested);
         }
         self.phase = Phase::Running;
         // The level of before the rest says nothing any more.
         for job in self.jobs.values_mut() {
             (job.level, job.not_before) = (0, self.now);
+            job.shares.values_mut().for_each(|share| (share.level, share.not_before) = (0, self.now));
         }
         self.begin_step(effects);
     }
@@ -199,26 +199,20 @@ impl SaturateCore {
     /// Does one thing of the mix.
     fn perform(&mut self, due: Instant, effects: &mut SaturateEffects) -> Sent {
         let point = self.rng.random_range(0..self.config.mix.total());
-        let mut op = self.config.mix.at(point);
+        let op = self.config.mix.at(point);
         let step = self.step.as_ref().filter(|step| step.measured_from <= due).map_or(0, |step| step.number);
-        let (job, player) = match op {
-            Op::Stats | Op::Snapshot => {
-                let Some(id) = self.next_long() else { return self.not_sent(step, op) };
-                if op == Op::Stats && self.waits_as_told(id) {
-                    return Sent::Waits;
-                }
-                if op == Op::Stats && self.holds_back(id) {
-                    self.count(step, op, |tally| {
-                        tally.op(op).due += 1;
-                        tally.op(op).merged += 1;
-                    });
-                    return Sent::Done;
-                }
-                (id, self.jobs.get(&id).map_or(0, |job| job.manager))
+        let (op, job, player) = match self.pick(op, effects) {
+            Pick::Ask(op, job, player) => (op, job, player),
+            Pick::Waits => return Sent::Waits,
+            Pick::Nobody(op) => return self.not_sent(step, op),
+            Pick::Merged => {
+                self.count(step, op, |tally| {
+                    tally.op(op).due += 1;
+                    tally.op(op).merged += 1;
+                });
+                return Sent::Done;
             }
-            Op::Heartbeat => {
-                let player = self.next(0, usize::from(self.config.managers));
-                self.beat_one(player, effects);
+            Pick::Said => {
                 self.count(step, op, |tally| {
                     let tally = tally.op(op);
                     (tally.due, tally.sent) = (tally.due + 1, tally.sent + 1);
@@ -226,31 +220,11 @@ impl SaturateCore {
                 });
                 return Sent::Done;
             }
-            Op::Status | Op::Nodes | Op::List | Op::Reconnect => {
-                let client = self.first_client() + self.next(1, usize::from(self.config.clients));
-                (self.next_long().unwrap_or(JobId(0)), client)
-            }
-            Op::Cancel => match self.short.pop_front() {
-                Some(id) => (id, self.jobs.get(&id).map_or(0, |job| job.client)),
-                None => match self.last_ended {
-                    Some(id) => (id, self.first_client() + self.next(1, usize::from(self.config.clients))),
-                    // Nothing was submitted yet.
-                    None => {
-                        op = Op::Submit;
-                        let Some(new) = self.short_job() else { return self.not_sent(step, op) };
-                        new
-                    }
-                },
-            },
-            Op::Submit => {
-                let Some(new) = self.short_job() else { return self.not_sent(step, op) };
-                new
-            }
         };
         let link =
             self.players.get(player).filter(|player| player.open < LINK_OPEN_MAX).and_then(|it| it.link);
         let Some(link) = link else {
-            if op == Op::Submit {
+            if matches!(op, Op::Submit | Op::Dispatch) {
                 self.jobs.remove(&job);
             }
             return self.not_sent(step, op);
@@ -279,49 +253,6 @@ impl SaturateCore {
         Sent::No
     }
 
-    /// A closed load comes back to this job's statistics when the gate wants them; nothing is due before.
-    fn waits_as_told(&mut self, id: JobId) -> bool {
-        let obeys = self.config.obeys && matches!(self.config.load, Load::Closed { .. });
-        let wait = self.jobs.get(&id).map_or(Duration::ZERO, |job| job.not_before.since(self.now));
-        if obeys && !wait.is_zero() {
-            self.after(wait, Later::Fire);
-        }
-        obeys && !wait.is_zero()
-    }
-
-    /// A window of this job waits for the next message, because the gate asked for fewer.
-    fn holds_back(&mut self, id: JobId) -> bool {
-        let obeys = self.config.obeys && !matches!(self.config.load, Load::Closed { .. });
-        let now = self.now;
-        let Some(job) = self.jobs.get_mut(&id) else { return false };
-        job.pending = job.pending.saturating_add(1);
-        obeys && (job.pending < windows_at(job.level) || job.not_before > now)
-    }
-
-    fn short_job(&mut self) -> Option<(JobId, usize)> {
-        if self.jobs.len() >= SHORT_MAX + self.long.len() {
-            return None;
-        }
-        let manager = self.next(0, usize::from(self.config.managers));
-        let nth = self.next(1, usize::from(self.config.clients));
-        let client = self.client_of(manager, nth);
-        let id = self.new_job(manager, client, false, true)?;
-        Some((id, client))
-    }
-
-    fn next_long(&mut self) -> Option<JobId> {
-        let nth = self.next(2, self.long.len());
-        let id = *self.long.get(nth)?;
-        self.jobs.get(&id).filter(|job| job.stage == Stage::Running).map(|_| id)
-    }
-
-    /// Who is next of so many.
-    fn next(&mut self, turn: usize, of: usize) -> usize {
-        let Some(turn) = self.turn.get_mut(turn) else { return 0 };
-        *turn = turn.wrapping_add(1);
-        *turn % of.max(1)
-    }
-
     pub(crate) fn on_second(&mut self, effects: &mut SaturateEffects) {
         if !matches!(self.phase, Phase::Running | Phase::Resting { .. }) {
             return;
@@ -343,7 +274,7 @@ impl SaturateCore {
             p99_ms: at(990_000),
             lateness_p99_ms: millis(quantile(&second.lateness, 990_000)),
             levels: second.levels,
-            gate_overload: self.gate_overload,
+            gate_overload: self.overload,
         };
         if self.seconds.len() < SECONDS_MAX {
             self.seconds.push(row.clone());

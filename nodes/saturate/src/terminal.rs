@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use hyperscale_report::{Style, Tone, grouped, rate, time};
 
+use crate::Target;
 use crate::report::{KindRow, Report, SecondRow, StepRow};
 
 /// Lateness from which a line mentions it.
@@ -15,7 +16,7 @@ const OVERLOAD: [&str; 4] = ["healthy", "busy", "stressed", "overloaded"];
 
 /// One second: `12s 40,310/s p99 810us open 26`.
 #[must_use]
-pub fn second_line(row: &SecondRow, style: Style) -> String {
+pub fn second_line(row: &SecondRow, target: Target, style: Style) -> String {
     let mut line = format!("{}s ", row.second);
     if let Some(asked) = row.rate_per_s {
         let _ = write!(line, "{} asked ", rate(asked));
@@ -38,7 +39,7 @@ pub fn second_line(row: &SecondRow, style: Style) -> String {
     }
     if row.gate_overload > 0 {
         let state = OVERLOAD.get(usize::from(row.gate_overload)).copied().unwrap_or("overloaded");
-        let _ = write!(line, " {}", style.paint(Tone::Warn, &format!("gate {state}")));
+        let _ = write!(line, " {}", style.paint(Tone::Warn, &format!("{} {state}", target.word())));
     }
     if row.lateness_p99_ms > LATE_MS {
         let late = format!("driver late p99 {}", time(row.lateness_p99_ms));
@@ -75,13 +76,15 @@ pub fn render(report: &Report, style: Style) -> String {
         let _ = writeln!(out, "{text}");
     };
     line(format!(
-        "gate {} ({}, {} shards)  {} load\n{}",
-        report.gate, report.gate_version, report.gate_shards, setup.load, setup.mix
+        "{} {} ({}, {} shards)  {} load\n{}",
+        report.target, report.gate, report.gate_version, report.gate_shards, setup.load, setup.mix
     ));
+    let played = match setup.workers {
+        0 => format!("{} managers, {} clients", setup.managers, setup.clients),
+        workers => format!("1 gate, {workers} workers"),
+    };
     line(format!(
-        "{} managers, {} clients, {} jobs of {} sources, {} buckets{}",
-        setup.managers,
-        setup.clients,
+        "{played}, {} jobs of {} sources, {} buckets{}",
         setup.jobs,
         setup.sources_per_job,
         setup.buckets,
@@ -110,8 +113,9 @@ fn verdict(report: &Report, style: Style) -> String {
         "interrupted" => style.paint(Tone::Warn, "interrupted; what follows is a part").into_owned(),
         "held" => format!("{} {bound}", style.paint(Tone::Good, "held:")),
         "driver_limited" if report.knee.is_none() => format!(
-            "{} this driver was late, the gate was not; give it a core of its own, or start several",
-            style.paint(Tone::Warn, "driver limited:")
+            "{} this driver was late, the {} was not; give it a core of its own, or start several",
+            style.paint(Tone::Warn, "driver limited:"),
+            report.target
         ),
         "not_held" => {
             let why = last.map_or("", |step| step.why);
@@ -123,9 +127,10 @@ fn verdict(report: &Report, style: Style) -> String {
                 || "every rate that was tried held".to_owned(),
                 |above| format!("{}/s did not hold", rate(above)),
             );
+            let limited = format!("driver limited, the {} takes at least:", report.target);
             let head = match word {
                 "knee" => style.paint(Tone::Good, "knee:"),
-                "driver_limited" => style.paint(Tone::Warn, "driver limited, the gate takes at least:"),
+                "driver_limited" => style.paint(Tone::Warn, &limited),
                 _ => style.paint(Tone::Bad, "no knee:"),
             };
             let knee_rate = format!("{}/s", rate(knee.rate_per_s));
@@ -266,9 +271,10 @@ fn exactness(report: &Report, style: Style) -> Vec<String> {
     )];
     if exact.requests_in_windows > 0 {
         lines.push(format!(
-            "  of the long jobs' {1} requests the gate showed {0} before the end",
+            "  of the long jobs' {1} requests the {2} showed {0} before the end",
             grouped(exact.requests_viewed),
-            grouped(exact.requests_in_windows)
+            grouped(exact.requests_in_windows),
+            report.target
         ));
     }
     let few = exact.differences.iter().take(5);

@@ -1,4 +1,4 @@
-//! Whether what the gate reports is what it was sent.
+//! Whether what the node reports is what it was sent.
 
 use hyperscale_codec::messages::JobFinalResult;
 use hyperscale_codec::{JobId, SparseHist};
@@ -13,15 +13,18 @@ const DIFFERENCES_MAX: usize = 20;
 impl Exactness {
     /// Takes one job's result in.
     pub(crate) fn check(&mut self, id: JobId, result: &JobFinalResult, sent: Counts, latency: &SparseHist) {
-        self.jobs += 1;
-        self.requests_sent += sent.requests;
-        let found = match Summary::from_json(&result.summary) {
-            Ok(summary) => {
-                self.requests_reported += summary.totals.requests;
-                difference(&summary, result, sent, latency)
-            }
-            Err(error) => Some(format!("its summary cannot be read: {error}")),
+        let (reported, found) = match Summary::from_json(&result.summary) {
+            Ok(summary) => (summary.totals.requests, difference(&summary, result, sent, latency)),
+            Err(error) => (0, Some(format!("its summary cannot be read: {error}"))),
         };
+        self.take(id, sent.requests, reported, found);
+    }
+
+    /// Takes in how one job's result differs from what was sent, if it does.
+    pub(crate) fn take(&mut self, id: JobId, sent: u64, reported: u64, found: Option<String>) {
+        self.jobs += 1;
+        self.requests_sent += sent;
+        self.requests_reported += reported;
         match found {
             None => self.equal += 1,
             Some(found) => {
