@@ -161,3 +161,14 @@ fn last_figures_windows_and_results_that_do_not_come_are_missed() {
     let exact = pair.run().0.exactness;
     assert!(exact.exact && exact.requests_viewed < exact.requests_in_windows, "{exact:?}");
 }
+
+#[test]
+fn a_manager_that_loses_its_gate_comes_back_and_tells_all() {
+    let config = of_manager(Load::Open { rate: 500.0 }, "stats=9,snapshot=1");
+    let mut pair = Pair::new(config, manager(), Duration::from_micros(50));
+    // The link that the manager made, in the middle of the load.
+    pair.cut = Some((LinkId(1_001), 40));
+    let (report, _) = pair.run();
+    assert_eq!((report.relinks, report.steps[0].why), (1, "link lost"), "{report:?}");
+    assert!(report.exactness.exact && report.error.is_empty(), "{report:?}");
+}

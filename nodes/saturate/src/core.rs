@@ -64,6 +64,8 @@ pub(crate) enum Later {
     Fire,
     /// Whether the node has recovered from the last step.
     Rested,
+    /// Whether a manager that went so often is back at its gate.
+    Away(u32),
 }
 
 /// How far it is.
@@ -102,6 +104,9 @@ pub struct SaturateCore {
     pub(crate) listening: Option<SocketAddr>,
     /// The link on which it was told so.
     pub(crate) visit: Option<LinkId>,
+    /// How often it went from there, and what is told if it stays away.
+    pub(crate) relinks: u32,
+    pub(crate) error_if_away: String,
     pub(crate) last_token: u64,
     pub(crate) last_epoch: u64,
     pub(crate) ring: ConsistentHashRing,
@@ -152,6 +157,8 @@ impl SaturateCore {
             datacenter: String::new(),
             listening: None,
             visit: None,
+            relinks: 0,
+            error_if_away: String::new(),
             last_token: 0,
             last_epoch: 0,
             ring: ConsistentHashRing::default(),
@@ -221,6 +228,7 @@ impl SaturateCore {
                 Later::EndShort(id) => self.end(id, effects),
                 Later::Fire => self.fire_closed(effects),
                 Later::Rested => self.rest(effects),
+                Later::Away(relinks) => self.give_up_manager(relinks, effects),
             }
             if self.is_done() {
                 return;

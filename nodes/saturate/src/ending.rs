@@ -226,6 +226,7 @@ impl SaturateCore {
             gate_version: self.node_version.clone(),
             gate_shards: self.node_shards,
             verdict: self.verdict(),
+            relinks: self.relinks,
             error: self.error.clone(),
             setup: Setup {
                 load: config.load.word(),

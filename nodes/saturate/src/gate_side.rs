@@ -15,7 +15,7 @@ use hyperscale_core::{LinkId, Peer};
 use rand::Rng as _;
 
 use crate::Target;
-use crate::core::{SaturateCore, SaturateEffects};
+use crate::core::{Later, SaturateCore, SaturateEffects};
 use crate::figures::{Counts, VARIANTS, Weights, of_all};
 use crate::heard::Told;
 use crate::job::{Job, submit};
@@ -26,6 +26,10 @@ use crate::share::{Share, of_worker};
 pub(crate) const GATE: usize = 0;
 /// Names of workers in an error.
 const NAMES_MAX: usize = 5;
+/// As long as a manager waits for a gate.
+const AWAY_MAX: Duration = Duration::from_secs(10);
+/// Requests to a manager that is gone.
+const LINK_LOST: &str = "link_lost";
 /// A job that the manager does not take.
 const NOT_TAKEN: &str = "not_taken";
 
@@ -59,6 +63,31 @@ impl SaturateCore {
         }
     }
 
+    /// The manager is gone from its gate, as it is when it cannot send as much as it wants. It dials anew, and goes on
+    /// where it was, unless it takes too long. The reason is told then.
+    pub(crate) fn await_manager(&mut self, link: LinkId, error: String, effects: &mut SaturateEffects) {
+        tracing::warn!(error, "waiting for the manager");
+        self.relinks += 1;
+        self.error_if_away = error;
+        if let Some(step) = &mut self.step {
+            step.is_cut = true;
+        }
+        self.after(AWAY_MAX, Later::Away(self.relinks));
+        for open in self.open.take_where(|open| open.link == link) {
+            self.let_go(&open);
+            self.on_refused(&open, LINK_LOST, Duration::ZERO, effects);
+        }
+    }
+
+    /// It had its time.
+    pub(crate) fn give_up_manager(&mut self, relinks: u32, effects: &mut SaturateEffects) {
+        let is_away = self.players.get(GATE).is_some_and(|gate| gate.link.is_none());
+        if is_away && self.relinks == relinks {
+            let error = std::mem::take(&mut self.error_if_away);
+            self.fail(error, effects);
+        }
+    }
+
     /// The manager registers: at first, and whenever its workers are others.
     pub(crate) fn on_manager(
         &mut self,
@@ -76,7 +105,9 @@ impl SaturateCore {
         if let Some(gate) = gate {
             gate.ready = true;
             self.gate_beat(effects);
-            self.ask(For::Fleet, effects);
+            if !self.is_fleet_known {
+                self.ask(For::Fleet, effects);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use hyperscale_core::{DialId, LinkId, Peer};
 use hyperscale_fleet::Identity;
 
 use crate::Target;
-use crate::core::{SaturateCore, SaturateEffects};
+use crate::core::{Phase, SaturateCore, SaturateEffects};
 use crate::open::For;
 
 /// One node that is played.
@@ -88,7 +88,7 @@ impl SaturateCore {
     /// A player's link is up.
     pub(crate) fn enter(&mut self, index: usize, link: LinkId, shard: ShardId) {
         let Some(player) = self.players.get_mut(index) else { return };
-        (player.link, player.shard) = (Some(link), shard);
+        (player.link, player.shard, player.open) = (Some(link), shard, 0);
         player.ready = player.identity.role == Role::Client;
         self.of_link.insert(link, index);
     }
@@ -104,10 +104,14 @@ impl SaturateCore {
 
     pub(crate) fn on_link_down(&mut self, link: LinkId, why: &str, effects: &mut SaturateEffects) {
         let Some(index) = self.of_link.remove(&link) else { return };
-        if let Some(player) = self.players.get_mut(index) {
-            player.link = None;
-            let name = player.identity.name.clone();
-            self.fail(format!("the connection of {name} is lost: {why}"), effects);
+        let Some(player) = self.players.get_mut(index) else { return };
+        player.link = None;
+        let role = player.identity.role;
+        let error = format!("the connection of {} is lost: {why}", player.identity.name);
+        let goes_on = matches!(self.phase, Phase::Running | Phase::Resting { .. } | Phase::Ending { .. });
+        match role {
+            Role::Gate if goes_on => self.await_manager(link, error, effects),
+            Role::Gate | Role::Manager | Role::Worker | Role::Client => self.fail(error, effects),
         }
     }
 }

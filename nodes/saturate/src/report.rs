@@ -26,6 +26,8 @@ pub struct Report {
     pub gate_shards: u16,
     /// `held`, `not_held`, `knee`, `no_knee`, `driver_limited`, `interrupted` or `failed`.
     pub verdict: &'static str,
+    /// How often a manager lost the gate that is played to it, and came back.
+    pub relinks: u32,
     /// Why it failed; else empty.
     pub error: String,
     pub setup: Setup,

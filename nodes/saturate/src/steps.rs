@@ -38,6 +38,8 @@ pub(crate) struct Step {
     /// Nothing more is sent; answers are waited for until then.
     drained_by: Option<Instant>,
     fired: u64,
+    /// The manager lost its gate.
+    pub(crate) is_cut: bool,
 }
 
 impl Step {
@@ -93,6 +95,7 @@ impl SaturateCore {
             until: measured_from + self.config.step,
             drained_by: None,
             fired: 0,
+            is_cut: false,
         });
         if let Load::Closed { open_requests } = self.config.load {
             for _ in 0..u64::from(open_requests) * self.links_of_mix() {
@@ -140,6 +143,7 @@ impl SaturateCore {
         let bound = self.config.bound;
         let row = StepRow::of(&step.tally, self.config.step, bound.p99, bound.goodput);
         let row = StepRow { step: step.number, phase: step.phase, rate_per_s: step.rate, ..row };
+        let row = if step.is_cut { StepRow { holds: false, why: "link lost", ..row } } else { row };
         self.total.merge(&step.tally);
         if let Some(knee) = &mut self.knee {
             knee.told(row.holds);

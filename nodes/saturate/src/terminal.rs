@@ -92,6 +92,10 @@ pub fn render(report: &Report, style: Style) -> String {
     ));
     line(String::new());
     line(verdict(report, style));
+    if report.relinks > 0 {
+        let times = format!("the manager lost its gate {} times, and came back", report.relinks);
+        line(style.paint(Tone::Warn, &times).into_owned());
+    }
     line(String::new());
     if report.steps.len() > 1 {
         chart(report, style).into_iter().for_each(&mut line);

@@ -262,6 +262,8 @@ impl<N: Node> Pair<N> {
                 *left = left.saturating_sub(1);
                 if *left == 0 {
                     self.cut = None;
+                    self.wire.retain(|(_, _, on, _)| *on != link);
+                    self.node_does(Event::LinkDown { link, why: LinkDown::Closed });
                     self.driver_does(Event::LinkDown { link, why: LinkDown::Closed });
                 }
             }
