@@ -157,7 +157,8 @@ impl SaturateCore {
         self.exactness.check(id, result, sent, &latency);
         if job.is_long {
             self.exactness.requests_viewed += job.viewed.unwrap_or(0);
-            self.exactness.requests_in_windows += sent.requests;
+            let told = of_all(&job.in_updates, self.config.sources());
+            self.exactness.requests_in_windows += self.figures.counts(&told).requests;
         } else {
             self.last_ended = Some(id);
         }

@@ -37,6 +37,8 @@ pub(crate) struct Job {
     pub(crate) followed: bool,
     /// Windows told, by their number mod the variants.
     pub(crate) windows: Weights,
+    /// Those of them that were told as windows, not in snapshots alone.
+    pub(crate) in_updates: Weights,
     /// Windows recorded and not told yet.
     pub(crate) pending: u32,
     pub(crate) next_window: u32,
@@ -70,6 +72,7 @@ impl Job {
             attempt: 1,
             followed: submit.follow,
             windows: [0; crate::figures::VARIANTS],
+            in_updates: [0; crate::figures::VARIANTS],
             pending: 0,
             next_window: 0,
             updates: 0,

@@ -144,6 +144,7 @@ impl SaturateCore {
             return self.send_snapshot(id, number, link, false, effects);
         }
         job.updates += 1;
+        job.in_updates.iter_mut().zip(told).for_each(|(sum, told)| *sum += told);
         let (token, sequence) = (job.token, job.updates);
         let node = self.players.get(job.manager).map_or(NodeId(0), |player| player.identity.node);
         let sender = Sender { node, shard: ShardId::ANY, epoch: 0, sequence };
