@@ -135,6 +135,8 @@ fn gate() -> Driven<GateCore> {
         dispatch_wait: Duration::from_secs(30),
         manager_wait: Duration::from_secs(10),
         membership: membership(),
+        snapshots_max: usize::MAX,
+        archive: None,
     }));
     gate.tell(MANAGER, &manager_identity().manager_registration(2));
     let plan = PlanText::new(PLAN.to_owned());
