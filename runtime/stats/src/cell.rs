@@ -45,7 +45,22 @@ pub struct Cell {
     /// Each TCP connect that succeeded.
     pub connect: Hist,
     statuses: Box<[u64]>,
+    /// Which of them are not 0, a bit each: there are few, and many who look for them.
+    seen: [u64; STATUS_CODES.div_ceil(64)],
     error_kinds: [u64; ERROR_KINDS],
+}
+
+/// The bits of a word that are 1, from the lowest.
+struct Bits(u64);
+
+impl Iterator for Bits {
+    type Item = u16;
+
+    fn next(&mut self) -> Option<u16> {
+        let lowest = u16::try_from(self.0.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+        self.0 &= self.0 - 1;
+        Some(lowest)
+    }
 }
 
 impl Default for Cell {
@@ -66,6 +81,7 @@ impl Default for Cell {
             lateness: Hist::new(),
             connect: Hist::new(),
             statuses: vec![0; STATUS_CODES].into_boxed_slice(),
+            seen: [0; STATUS_CODES.div_ceil(64)],
             error_kinds: [0; ERROR_KINDS],
         }
     }
@@ -83,10 +99,14 @@ impl Cell {
         self.add_error_kind(kind.to_wire(), 1);
     }
 
+    #[inline]
     pub(crate) fn add_status(&mut self, code: u16, n: u64) {
-        let slot = code.checked_sub(STATUS_FIRST).and_then(|i| self.statuses.get_mut(usize::from(i)));
-        if let Some(count) = slot {
+        if n > 0
+            && let Some(place) = code.checked_sub(STATUS_FIRST).map(usize::from)
+            && let (Some(count), Some(seen)) = (self.statuses.get_mut(place), self.seen.get_mut(place / 64))
+        {
             *count = count.saturating_add(n);
+            *seen |= 1 << (place % 64);
         }
     }
 
@@ -100,7 +120,13 @@ impl Cell {
 
     /// Status codes that were seen, ascending, with their counts.
     pub fn statuses(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
-        (STATUS_FIRST..).zip(self.statuses.iter().copied()).filter(|&(_, count)| count > 0)
+        let words = (STATUS_FIRST..).step_by(64).zip(self.seen);
+        let codes = words.flat_map(|(first, bits)| Bits(bits).map(move |bit| first.saturating_add(bit)));
+        codes.map(|code| (code, self.status(code)))
+    }
+
+    fn status(&self, code: u16) -> u64 {
+        self.statuses.get(usize::from(code.saturating_sub(STATUS_FIRST))).copied().unwrap_or(0)
     }
 
     /// Error kinds that were seen, in the order of their numbers, with their counts.
@@ -135,9 +161,7 @@ impl Cell {
         self.service.merge(&other.service);
         self.lateness.merge(&other.lateness);
         self.connect.merge(&other.connect);
-        for (mine, theirs) in self.statuses.iter_mut().zip(&other.statuses) {
-            *mine = mine.saturating_add(*theirs);
-        }
+        other.statuses().for_each(|(code, count)| self.add_status(code, count));
         for (mine, theirs) in self.error_kinds.iter_mut().zip(&other.error_kinds) {
             *mine = mine.saturating_add(*theirs);
         }
@@ -161,7 +185,9 @@ impl Cell {
                 *sum = sum.saturating_add(newer.saturating_sub(*older));
             }
         };
-        counts(&mut self.statuses, &newer.statuses, &older.statuses);
+        for (code, count) in newer.statuses() {
+            self.add_status(code, count.saturating_sub(older.status(code)));
+        }
         counts(&mut self.error_kinds, &newer.error_kinds, &older.error_kinds);
     }
 
@@ -187,7 +213,13 @@ impl Cell {
         self.service.clear();
         self.lateness.clear();
         self.connect.clear();
-        self.statuses.fill(0);
+        for (first, seen) in (0..).step_by(64).zip(&mut self.seen) {
+            for bit in Bits(std::mem::take(seen)) {
+                if let Some(count) = self.statuses.get_mut(first + usize::from(bit)) {
+                    *count = 0;
+                }
+            }
+        }
         self.error_kinds.fill(0);
     }
 }
