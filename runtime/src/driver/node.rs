@@ -90,6 +90,14 @@ impl Carrier {
         }
     }
 
+    /// Whether the link ends because a frame found no room.
+    fn has_overflowed(&self) -> bool {
+        match self {
+            Self::Socket(wire) => wire.queue.has_overflowed(),
+            Self::Sibling(_) => false,
+        }
+    }
+
     /// Bytes that wait for the peer, if they are many.
     fn much_unsent(&self) -> usize {
         let waiting = match self {
@@ -421,6 +429,9 @@ fn push<L>(
 ) -> Option<Posted<L>> {
     // A link that went down in this very batch: the core hears of it in the next.
     let entry = links.get(&link)?;
+    if entry.carrier.has_overflowed() {
+        return None;
+    }
     let hello = &entry.peer.hello;
     let core_max = usize::try_from(hello.core_max).unwrap_or(usize::MAX);
     // Its extensions are beside the core, so this is not the byte; it is the difference to a peer with small memory.

@@ -18,6 +18,8 @@ pub(crate) struct SendQueue {
     /// Bytes taken by the writer and not yet sent.
     in_flight: Cell<usize>,
     max: usize,
+    /// A frame found no room. What follows it would be heard without it, and as if nothing were missing.
+    overflowed: Cell<bool>,
     closed: Cell<bool>,
     closing: Notify,
     waker: RefCell<Option<Waker>>,
@@ -29,6 +31,7 @@ impl SendQueue {
             bytes: RefCell::default(),
             in_flight: Cell::new(0),
             max,
+            overflowed: Cell::new(false),
             closed: Cell::new(false),
             closing: Notify::default(),
             waker: RefCell::default(),
@@ -40,11 +43,18 @@ impl SendQueue {
         self.bytes.borrow().len().saturating_add(self.in_flight.get())
     }
 
-    /// Queues a frame. An empty queue takes any.
+    /// Whether a frame found no room: nothing is queued any more.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed.get()
+    }
+
+    /// Queues a frame. An empty queue takes any; after one that found no room none goes, however small.
     pub(crate) fn push(&self, frame: &[u8]) -> Result<(), Full> {
         let waiting = self.waiting();
         let mut bytes = self.bytes.borrow_mut();
-        if waiting > 0 && waiting.saturating_add(frame.len()) > self.max {
+        let full = waiting > 0 && waiting.saturating_add(frame.len()) > self.max;
+        if full || self.overflowed.get() {
+            self.overflowed.set(true);
             return Err(Full);
         }
         bytes.extend_from_slice(frame);
@@ -109,13 +119,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_goes_after_a_frame_that_found_no_room() {
+        let (queue, mut out) = (SendQueue::new(8), Vec::new());
+        assert_eq!((queue.push(b"abcdef"), queue.has_overflowed()), (Ok(()), false));
+        assert_eq!((queue.push(b"ghi"), queue.has_overflowed()), (Err(Full), true));
+        assert_eq!(queue.push(b"g"), Err(Full));
+        assert_eq!((take(&queue, &mut out), out.as_slice()), (Poll::Ready(true), &b"abcdef"[..]));
+        assert_eq!((take(&queue, &mut out), queue.push(b"g")), (Poll::Pending, Err(Full)));
+    }
+
+    #[test]
     fn what_is_in_flight_counts_against_the_bound() {
         let (queue, mut out) = (SendQueue::new(8), Vec::new());
         assert_eq!(queue.push(b"abcdef"), Ok(()));
         assert_eq!(take(&queue, &mut out), Poll::Ready(true));
-        assert_eq!(queue.push(b"ghi"), Err(Full));
-        assert_eq!(queue.push(b"gh"), Ok(()));
-        assert_eq!(queue.waiting(), 8);
+        assert_eq!((queue.push(b"gh"), queue.waiting()), (Ok(()), 8));
+        assert_eq!(queue.push(b"i"), Err(Full));
     }
 
     #[test]
