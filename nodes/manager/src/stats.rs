@@ -215,21 +215,21 @@ impl ManagerCore {
 
     /// After a gate came back: everything it may have missed. Finals of lost workers are made of what they told.
     pub(crate) fn resend_finals(&mut self, link: LinkId, owner: Owner, effects: &mut ManagerEffects) {
-        for job in self.jobs.values_mut().filter(|job| job.owner == owner && !job.acknowledged) {
+        let missed = self.jobs.values().filter(|job| job.owner == owner && !job.acknowledged);
+        let missed: Vec<JobId> = missed.map(|job| job.id).collect();
+        for id in missed {
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
             job.owned_over(link);
             match job.outcome {
-                Some(_) => send_totals(job, effects),
+                // With its result: where the connection does not take all of it, the first ones are done.
+                Some(_) => {
+                    send_totals(job, effects);
+                    self.send_result(id, effects);
+                }
                 // Of workflows that ended while it was away; the others' figures are on their way.
                 None => send_finals(job, effects),
             }
         }
-        let ended: Vec<JobId> = self
-            .jobs
-            .values()
-            .filter(|job| job.owner == owner && job.outcome.is_some() && !job.acknowledged)
-            .map(|job| job.id)
-            .collect();
-        ended.into_iter().for_each(|id| self.send_result(id, effects));
     }
 }
 
