@@ -17,7 +17,6 @@ use crate::core::{ManagerCore, ManagerEffects};
 use crate::job::{DcJob, READY_PATIENCE, ShareId, WorkerShare};
 use crate::joiners::order_of;
 use crate::revise::LEAD;
-use crate::stats::send_totals;
 use crate::takeover::taken_over_at;
 use crate::workflows::{micros, wire};
 
@@ -107,6 +106,31 @@ impl ManagerCore {
     }
 
     fn say(&mut self, call: Call, link: LinkId, asking: &Asking, effects: &mut ManagerEffects) {
+        if let Call::Result(id) = call {
+            if asking.extensions.attempt != Some(1) && !self.debts.has(id) {
+                // What came before it may be lost as well.
+                self.owe(id, DcJob::sources);
+            }
+            if self.debts.has(id) {
+                self.debts.hold_result(id, link, *asking);
+                return self.pay(effects);
+            }
+        }
+        self.say_now(call, link, asking, effects);
+    }
+
+    /// Tells a job's result, whose figures are told.
+    pub(crate) fn say_result(
+        &mut self,
+        id: JobId,
+        link: LinkId,
+        asking: &Asking,
+        effects: &mut ManagerEffects,
+    ) {
+        self.say_now(Call::Result(id), link, asking, effects);
+    }
+
+    fn say_now(&mut self, call: Call, link: LinkId, asking: &Asking, effects: &mut ManagerEffects) {
         if self.try_say(call, link, asking, effects).is_none() {
             self.calls.forget(&call);
         }
@@ -121,10 +145,6 @@ impl ManagerCore {
             }
             Call::Result(id) => {
                 let result = self.result_of(id)?;
-                if extensions.attempt != Some(1) {
-                    // What came before it may be lost as well.
-                    send_totals(self.jobs.get(&id)?, effects);
-                }
                 effects.send_with(link, head.job(id), extensions, &result);
             }
             Call::Give(of) => {

@@ -24,6 +24,7 @@ use hyperscale_reliability::{Backpressure, OverloadState, StatsSent};
 use crate::calls::Call;
 use crate::health::Dispatches;
 use crate::job::DcJob;
+use crate::owed::Debts;
 use crate::silence::Silence;
 
 /// So that calls do not draw what the dials draw.
@@ -121,6 +122,8 @@ pub struct ManagerCore {
     pub(crate) overload: u8,
     /// How fast it wants statistics.
     pub(crate) pressure: Backpressure,
+    /// Last figures that are to be told when there is room.
+    pub(crate) debts: Debts,
     /// Messages of statistics, for metrics.
     pub(crate) sent: StatsSent,
     pub(crate) draining: bool,
@@ -158,6 +161,7 @@ impl ManagerCore {
             now: Instant::ZERO,
             overload: 0,
             pressure: Backpressure::default(),
+            debts: Debts::default(),
             sent: StatsSent::default(),
             draining: false,
             drained: false,
@@ -374,6 +378,7 @@ impl ManagerCore {
             self.beat(effects);
         }
         self.make_due_calls(effects);
+        self.pay(effects);
         self.dialer.go(now, effects);
         self.membership.on_timer(now, &self.links, effects);
         self.tell_if_drained(effects);
@@ -433,7 +438,12 @@ impl Core for ManagerCore {
     fn next_deadline(&self) -> Option<Instant> {
         let jobs = self.jobs.values().filter_map(|job| job.next_deadline(self.config.gate_wait)).min();
         let beat = (!self.links.is_empty()).then_some(self.next_beat);
-        let own = [self.membership.next_deadline(), self.dialer.next_deadline(), self.silence_deadline()];
+        let own = [
+            self.membership.next_deadline(),
+            self.dialer.next_deadline(),
+            self.silence_deadline(),
+            self.debts.next_deadline(),
+        ];
         own.into_iter().chain([beat, jobs, self.calls.next_deadline()]).flatten().min()
     }
 }

@@ -13,7 +13,6 @@ use hyperscale_stats::{StatsBuffer, Totals, WindowMerge};
 
 use crate::core::{Command, ManagerCore, ManagerEffects, refuse};
 use crate::job::{DcJob, DcWorkflow};
-use crate::stats::send_totals;
 
 impl ManagerCore {
     pub(crate) fn on_dispatch(
@@ -43,7 +42,7 @@ impl ManagerCore {
             if let Some(owner) = owner.filter(|owner| *owner != job.owner) {
                 (job.owner, job.acknowledged, job.finals_kept) = (owner, false, false);
                 if job.outcome.is_some() {
-                    send_totals(job, effects);
+                    self.owe(id, DcJob::sources);
                     self.send_result(id, effects);
                 }
             }

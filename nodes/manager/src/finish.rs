@@ -12,7 +12,8 @@ use hyperscale_ledger::ManagerEntry;
 
 use crate::calls::Call;
 use crate::core::{Command, ManagerCore, ManagerEffects, NOT_REGISTERED, refuse};
-use crate::stats::{batched, pass_up, send_totals};
+use crate::job::DcJob;
+use crate::stats::{batched, pass_up};
 use crate::workflows::{index, micros, millis, wire};
 
 impl ManagerCore {
@@ -93,9 +94,10 @@ impl ManagerCore {
         let (now, manager) = (self.now, self.config.identity.node);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.ended_at = Some(now);
-        pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
+        // Of a job that has ended, its last figures are told below.
+        let _asked = pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
         if job.workers.values().any(|record| record.state != WorkerState::Ok) {
-            send_totals(job, effects);
+            self.owe(id, DcJob::sources);
         }
         self.send_result(id, effects);
         self.let_go_if_abandoned(id, effects);

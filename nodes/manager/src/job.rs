@@ -11,7 +11,7 @@ use hyperscale_fleet::ClockOffset;
 use hyperscale_jobs::{Dag, Units};
 use hyperscale_plan::Plan;
 use hyperscale_reliability::{BackpressureLevel, StatsFill, StatsPace};
-use hyperscale_stats::{StatsBuffer, Totals, WindowMerge};
+use hyperscale_stats::{Source, StatsBuffer, Totals, WindowMerge};
 
 use crate::core::{Owner, REMEMBER};
 use crate::workflows::wire;
@@ -231,6 +231,16 @@ impl DcJob {
     pub(crate) fn owned_over(&mut self, link: LinkId) {
         (self.gate_link, self.orphaned_since, self.given_up) = (link, None, false);
         self.pace.begin_again();
+    }
+
+    /// All whose figures are here.
+    pub(crate) fn sources(&self) -> Vec<Source> {
+        self.totals.rows().map(|held| held.source).collect()
+    }
+
+    /// Those whose figures are their last.
+    pub(crate) fn final_sources(&self) -> Vec<Source> {
+        self.totals.rows().filter(|held| held.is_final).map(|held| held.source).collect()
     }
 
     /// How long its owner has been away without its result, or without a word that it keeps its last figures.

@@ -14,6 +14,7 @@ mod job;
 mod joiners;
 mod membership;
 mod objections;
+mod owed;
 mod peers;
 mod revise;
 mod silence;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyperscale_codec::messages::{
-    ArchivedStatsAck, ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsColumns, StatsFinal,
-    StatsFinalAck, StatsSnapshot, StatsUpdate,
+    ArchivedStatsAck, ArchivedStatsColumns, ArchivedStatsFinalAck, StatsAck, StatsColumns, StatsFinalAck,
+    StatsSnapshot, StatsUpdate,
 };
 use hyperscale_codec::{
     Epoch, ErrorCode, Features, Flags, Head, JobId, NodeId, RawFrame, Sequence, ShardId, WorkflowId,
@@ -14,11 +14,12 @@ use hyperscale_codec::{
 use hyperscale_core::{Instant, LinkId};
 use hyperscale_fleet::PeerLink;
 use hyperscale_reliability::{BackpressureLevel, StatsFill, StatsSent, Wanted};
-use hyperscale_stats::{ColumnsBuilder, Held, Source, Taken, all_cells, build_all, relieve};
+use hyperscale_stats::{ColumnsBuilder, Held, Source, Taken, all_cells, build_all, relieve, sources_of};
 
 use crate::core::{ManagerCore, ManagerEffects, NOT_REGISTERED, Owner, refuse};
 use crate::job::DcJob;
 use crate::objections;
+use crate::owed::has_room;
 use crate::workflows::{millis, wire};
 
 /// The number of messages of statistics; their receipts name what they are for.
@@ -101,12 +102,15 @@ impl ManagerCore {
             return;
         }
         job.view_since.get_or_insert(now);
-        if job.view_is_due(now) {
-            pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
-        }
+        let is_due = job.view_is_due(now);
+        let asked =
+            is_due && pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
         self.pressure.rise(now, StatsFill { bytes: effects.unread(), ..job.fill() });
         let level = job.level(self.pressure.level());
         acknowledge(&mut self.ack, (link, frame), columns, (level, gap), effects);
+        if asked {
+            self.owe_newest(&[id], effects);
+        }
     }
 
     pub(crate) fn on_snapshot(
@@ -124,18 +128,29 @@ impl ManagerCore {
             self.refuse_statistics(link, frame, id, error.to_string(), effects);
             return;
         }
+        let mut asked = Vec::new();
         // The last message of a final is the last word of its worker about the share; others may still have one.
         if is_final && !columns.more {
             job.view.forget((node, workflow_of(columns)));
-            if job.view_is_due(now) {
-                pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
+            if job.view_is_due(now)
+                && pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects))
+            {
+                asked.push(id);
             }
             job.found_again(node);
             // Of one that was lost, it comes after the gate has kept all others, and perhaps after the gate itself.
             job.finals_kept = false;
         }
-        // The body goes up byte for byte; only its envelope is this node's.
-        effects.forward(job.gate_link, frame.bytes);
+        if has_room(job, effects) {
+            // The body goes up byte for byte; only its envelope is this node's.
+            effects.forward(job.gate_link, frame.bytes);
+        } else if is_final {
+            let told: Vec<Source> = sources_of(columns).map(|(source, _)| source).collect();
+            self.owe(id, |_| told);
+            self.pay(effects);
+        }
+        self.owe_newest(&asked, effects);
+        let Some(job) = self.jobs.get(&id) else { return };
         let level = job.level(self.pressure.level());
         acknowledge(&mut self.ack, (link, frame), columns, (level, false), effects);
         if is_final {
@@ -206,11 +221,15 @@ impl ManagerCore {
     pub(crate) fn flush_late_views(&mut self, effects: &mut ManagerEffects) {
         let now = self.now;
         let manager = self.config.identity.node;
+        let mut asked = Vec::new();
         for job in self.jobs.values_mut() {
-            if job.view_is_due(now) {
-                pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects));
+            if job.view_is_due(now)
+                && pass_up(job, (now, manager), batched(&self.links, job), (&mut self.sent, effects))
+            {
+                asked.push(job.id);
             }
         }
+        self.owe_newest(&asked, effects);
     }
 
     /// After a gate came back: everything it may have missed. Finals of lost workers are made of what they told.
@@ -220,30 +239,15 @@ impl ManagerCore {
         for id in missed {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             job.owned_over(link);
-            match job.outcome {
-                // With its result: where the connection does not take all of it, the first ones are done.
-                Some(_) => {
-                    send_totals(job, effects);
-                    self.send_result(id, effects);
-                }
+            if job.outcome.is_some() {
+                self.owe(id, DcJob::sources);
+                self.send_result(id, effects);
+            } else {
                 // Of workflows that ended while it was away; the others' figures are on their way.
-                None => send_finals(job, effects),
+                self.owe(id, DcJob::final_sources);
             }
         }
-    }
-}
-
-/// Every source's newest figures as finals; the gate ignores what it has.
-pub(crate) fn send_totals(job: &DcJob, effects: &mut ManagerEffects) {
-    for columns in columns_of(job, |_| true) {
-        effects.send(job.gate_link, Head::default().job(job.id), &StatsFinal(columns));
-    }
-}
-
-/// What workers have told for good.
-fn send_finals(job: &DcJob, effects: &mut ManagerEffects) {
-    for columns in columns_of(job, |held| held.is_final) {
-        effects.send(job.gate_link, Head::default().job(job.id), &StatsFinal(columns));
+        self.pay(effects);
     }
 }
 
@@ -273,17 +277,18 @@ pub(crate) fn batched(links: &BTreeMap<LinkId, PeerLink>, job: &DcJob) -> bool {
     links.get(&job.gate_link).is_some_and(|link| link.common.contains(Features::BATCHED_STATS))
 }
 
-/// The windows that are merged: kept here, and sent up as far as the gate takes them.
+/// The windows that are merged: kept here, and sent up as far as the gate takes them. Whether the gate asked for the newest
+/// figures of all.
 pub(crate) fn pass_up(
     job: &mut DcJob,
     (now, manager): (Instant, NodeId),
     batched: bool,
     (sent, effects): (&mut StatsSent, &mut ManagerEffects),
-) {
+) -> bool {
     job.view_since = None;
     job.offered_to = job.offered_to.max(job.view.waits_to());
     if job.orphaned_since.is_some() && job.ended_at.is_none() {
-        return;
+        return false;
     }
     let takes = job.pace.takes_windows();
     let wanted = if job.ended_at.is_some() {
@@ -292,11 +297,6 @@ pub(crate) fn pass_up(
         let to = job.offered_to.unwrap_or_default();
         job.pace.poll(now, to, job.view.waits_to().is_some())
     };
-    if wanted.again {
-        for columns in columns_of(job, |held| !held.is_final) {
-            effects.send(job.gate_link, Head::default().job(job.id), &StatsSnapshot(columns));
-        }
-    }
     if wanted.windows {
         send_windows(job, (now, manager), batched, (sent, effects));
     } else if !takes {
@@ -304,6 +304,7 @@ pub(crate) fn pass_up(
         let windows = &mut job.windows;
         job.view.flush(|merged| windows.insert(now, merged.span(), merged.workflows));
     }
+    wanted.again
 }
 
 /// Sends the merged windows up under the manager's own name: of all workflows together, or a message for each.

@@ -161,6 +161,12 @@ impl ColumnsBuilder {
         }
     }
 
+    /// Bytes of all messages so far, without their buckets' padding.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.full.len().saturating_mul(BYTES_MAX).saturating_add(if self.is_fresh() { 0 } else { self.bytes })
+    }
+
     /// Whether no source was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {

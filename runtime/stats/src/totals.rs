@@ -51,6 +51,13 @@ struct Row {
     runs: u32,
 }
 
+impl Row {
+    fn held(&self) -> Held<'_> {
+        let Self { source, workflow, sequence, is_final, through, .. } = *self;
+        Held { source, workflow, sequence, is_final, through, cells: &self.cells }
+    }
+}
+
 /// A snapshot that took the place of another.
 #[derive(Debug, Clone, Copy)]
 pub struct Replaced<'a> {
@@ -348,14 +355,13 @@ impl Totals {
 
     /// The rows in the order of their sources: who recorded what, and whether it is final.
     pub fn rows(&self) -> impl Iterator<Item = Held<'_>> {
-        self.row_of.values().filter_map(|at| self.rows.get(*at)).map(|row| Held {
-            source: row.source,
-            workflow: row.workflow,
-            sequence: row.sequence,
-            is_final: row.is_final,
-            through: row.through,
-            cells: &row.cells,
-        })
+        self.row_of.values().filter_map(|at| self.rows.get(*at)).map(Row::held)
+    }
+
+    /// The row of one source.
+    #[must_use]
+    pub fn held(&self, source: Source) -> Option<Held<'_>> {
+        self.row(self.row_of.get(&source).copied()).map(Row::held)
     }
 
     /// Whether the whole final of this epoch of a worker is held.

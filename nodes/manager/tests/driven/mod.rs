@@ -8,7 +8,7 @@ use hyperscale_codec::{
     Encode, Encoder, Epoch, Features, FrameReader, Head, Hello, JobId, Kind, Limits, NodeId, ProtocolVersion,
     RawFrame, Role, Sequence, ShardId, Verdict, WorkflowId,
 };
-use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkId, Peer, WallClock};
+use hyperscale_core::{Core, DialId, Effect, Effects, Event, Instant, LinkDown, LinkId, Peer, WallClock};
 use hyperscale_fleet::Identity;
 use hyperscale_ledger::MemoryLedger;
 use hyperscale_manager::{Command, Local, ManagerConfig, ManagerCore};
@@ -37,11 +37,15 @@ pub(crate) struct Driven {
     /// Frames to the worker.
     pub(crate) down: Vec<Vec<u8>>,
     pub(crate) closed: Vec<LinkId>,
+    /// Bytes that wait on the gate's connection.
+    pub(crate) unsent: usize,
+    dialled: Option<DialId>,
 }
 
 impl Driven {
     pub(crate) fn handle(&mut self, event: Event<'_, Local>) {
         let mut effects = Effects::default();
+        effects.set_unsent(GATE, self.unsent);
         self.core.handle(self.now, event, &mut effects);
         let mut list = Vec::new();
         effects.take(&mut list);
@@ -52,9 +56,9 @@ impl Driven {
                 Effect::Send { link: WORKER, range } => self.down.push(effects.frame(range).to_vec()),
                 Effect::Command(Command::Propose(entry)) => proposed.push(entry),
                 Effect::Close { link } => self.closed.push(link),
+                Effect::Dial { dial, .. } => self.dialled = Some(dial),
                 Effect::Send { .. }
                 | Effect::Datagram { .. }
-                | Effect::Dial { .. }
                 | Effect::Refused { .. }
                 | Effect::Command(_) => {}
             }
@@ -63,6 +67,18 @@ impl Driven {
             let committed = self.ledger.commit(entry);
             self.handle(Event::Local(Local::Committed(committed)));
         }
+    }
+
+    /// The gate's connection ends, and another one comes.
+    pub(crate) fn comes_back(&mut self) {
+        self.dialled = None;
+        self.handle(Event::LinkDown { link: GATE, why: LinkDown::Closed });
+        while self.dialled.is_none() {
+            self.now = self.core.next_deadline().unwrap().max(self.now);
+            self.handle(Event::Timer);
+        }
+        let gate = peer(Role::Gate, NodeId(1));
+        self.handle(Event::LinkUp { link: GATE, peer: &gate, dial: self.dialled });
     }
 
     pub(crate) fn tell<M: Encode>(&mut self, link: LinkId, message: &M) {
@@ -134,6 +150,8 @@ pub(crate) fn running() -> Driven {
         up: Vec::new(),
         down: Vec::new(),
         closed: Vec::new(),
+        unsent: 0,
+        dialled: None,
     };
     let gate = peer(Role::Gate, NodeId(1));
     manager.handle(Event::Local(Local::Join(vec![gate.addr])));
