@@ -201,7 +201,7 @@ impl GateCore {
     pub(crate) fn expire_archive(&mut self, effects: &mut GateEffects) {
         let now = self.now;
         let waits = |since: Instant| since + KEEP_PATIENCE <= now;
-        let late = self.jobs.values().filter(|job| job.keeping_since.is_some_and(waits)).map(|job| job.id);
+        let late = self.live().filter(|job| job.keeping_since.is_some_and(waits)).map(|job| job.id);
         for job in late.collect::<Vec<_>>() {
             self.on_not_kept(job, "the disk did not do it in time");
             self.end_of_keeping(job, effects);

@@ -122,8 +122,7 @@ impl GateCore {
     pub(crate) fn expire_cancels(&mut self, effects: &mut GateEffects) {
         let now = self.now;
         let late: Vec<(JobId, String)> = self
-            .jobs
-            .values()
+            .live()
             .filter(|job| job.cancel_deadline().is_some_and(|due| due <= now))
             .flat_map(|job| job.datacenters.iter().map(move |(name, part)| (job.id, name, part)))
             .filter(|(_, _, part)| part.outcome.is_none())

@@ -1,6 +1,6 @@
 //! One match on what happens; each arm's room is a file of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ use crate::roster::Rosters;
 const CALLS: u64 = 0x6361_6c6c_7300;
 /// A finished job is remembered so long, to answer repeats.
 pub(crate) const REMEMBER: Duration = Duration::from_secs(600);
+/// Of those that ended, so many over all shards of a gate.
+const ENDED_MAX: usize = 10_000;
 
 /// What one shard of a gate is told at its start.
 #[derive(Debug, Clone)]
@@ -117,6 +119,8 @@ pub struct GateCore {
     pub(crate) departed: Departed,
     pub(crate) changes: Vec<Change>,
     pub(crate) jobs: BTreeMap<JobId, GateJob>,
+    /// Those that have not ended: what is looked through at each event must not grow with what was.
+    pub(crate) live: BTreeSet<JobId>,
     pub(crate) now: Instant,
     pub(crate) started: Instant,
     pub(crate) next_beat: Instant,
@@ -162,6 +166,7 @@ impl GateCore {
             departed: Departed::default(),
             changes: Vec::new(),
             jobs: BTreeMap::new(),
+            live: BTreeSet::new(),
             now: Instant::ZERO,
             started: config.wall.at,
             next_beat: Instant::ZERO,
@@ -187,7 +192,12 @@ impl GateCore {
     /// Jobs that have not ended.
     #[must_use]
     pub fn live_jobs(&self) -> usize {
-        self.jobs.values().filter(|job| !job.state().is_final()).count()
+        self.live.len()
+    }
+
+    /// The same jobs.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &GateJob> {
+        self.live.iter().filter_map(|id| self.jobs.get(id))
     }
 
     /// Jobs that are known here, ended ones too.
@@ -384,12 +394,29 @@ impl GateCore {
             self.drop_overdue(effects);
             self.part_from_slow(effects);
             self.beat(effects);
+            self.forget_ended();
         }
         self.make_due_calls(effects);
         self.dialer.go(now, effects);
         self.membership.on_timer(now, &self.links, effects);
         self.tell_if_drained(effects);
-        self.jobs.retain(|_, job| job.ended_at.is_none_or(|ended| now.since(ended) < REMEMBER));
+    }
+
+    /// Jobs that ended long ago, and the oldest where they are too many.
+    fn forget_ended(&mut self) {
+        let now = self.now;
+        let most = ENDED_MAX / usize::from(self.config.identity.shards).max(1);
+        let mut since = None;
+        if self.jobs.len() > most {
+            let mut ended: Vec<Instant> = self.jobs.values().filter_map(|job| job.ended_at).collect();
+            if let Some(too_many) = ended.len().checked_sub(most).filter(|too_many| *too_many > 0) {
+                let (_, last, _) = ended.select_nth_unstable(too_many - 1);
+                since = Some(*last);
+            }
+        }
+        let is_old =
+            |ended: Instant| now.since(ended) >= REMEMBER || since.is_some_and(|since| ended <= since);
+        self.jobs.retain(|_, job| !job.ended_at.is_some_and(is_old));
     }
 
     fn on_drain(&mut self, effects: &mut GateEffects) {
@@ -477,7 +504,7 @@ impl Core for GateCore {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let jobs = self.jobs.values().filter_map(|job| job.next_deadline(&self.config)).min();
+        let jobs = self.live().filter_map(|job| job.next_deadline(&self.config)).min();
         let own = [
             self.membership.next_deadline(),
             self.dialer.next_deadline(),
@@ -486,7 +513,7 @@ impl Core for GateCore {
             self.rosters.next_deadline(),
             self.job_lists.next_deadline(),
             self.archive.next_deadline(),
-            (!self.links.is_empty()).then_some(self.next_beat),
+            (!self.links.is_empty() || !self.jobs.is_empty()).then_some(self.next_beat),
         ];
         own.into_iter().flatten().chain(jobs).min()
     }

@@ -27,7 +27,7 @@ const DATACENTERS_TRIED: u32 = 3;
 impl GateCore {
     /// Dispatches every queued job whose datacenters have workers.
     pub(crate) fn dispatch_waiting(&mut self, effects: &mut GateEffects) {
-        let queued = self.jobs.values().filter(|job| job.state() == JobState::Queued && job.token > 0);
+        let queued = self.live().filter(|job| job.state() == JobState::Queued && job.token > 0);
         let queued: Vec<JobId> = queued.map(|job| job.id).collect();
         if queued.is_empty() {
             return;
@@ -310,15 +310,16 @@ impl GateCore {
         let is_linked = |part: &Datacenter| {
             links.values().any(|link| link.node == part.manager && Some(link.boot) == part.given_to)
         };
-        let parts = self.jobs.values_mut().flat_map(|job| job.datacenters.values_mut());
-        for part in parts.filter(|part| part.lost_since.is_some_and(|since| now.since(since) >= wait)) {
-            if part.outcome.is_none() && is_linked(part) {
-                part.lost_since = Some(now);
+        for id in &self.live {
+            let parts = self.jobs.get_mut(id).into_iter().flat_map(|job| job.datacenters.values_mut());
+            for part in parts.filter(|part| part.lost_since.is_some_and(|since| now.since(since) >= wait)) {
+                if part.outcome.is_none() && is_linked(part) {
+                    part.lost_since = Some(now);
+                }
             }
         }
         let lost: Vec<(JobId, String)> = self
-            .jobs
-            .values()
+            .live()
             .flat_map(|job| job.datacenters.iter().map(move |(name, part)| (job.id, name, part)))
             .filter(|(_, _, part)| part.outcome.is_none())
             .filter(|(_, _, part)| part.lost_since.is_some_and(|since| now.since(since) >= wait))
@@ -339,7 +340,7 @@ impl GateCore {
         let now = self.now;
         let wait = self.config.dispatch_wait;
         let late = |job: &&GateJob| job.state() == JobState::Queued && now.since(job.accepted_at) >= wait;
-        let late: Vec<JobId> = self.jobs.values().filter(late).map(|job| job.id).collect();
+        let late: Vec<JobId> = self.live().filter(late).map(|job| job.id).collect();
         if late.is_empty() {
             return;
         }

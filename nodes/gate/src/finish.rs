@@ -152,6 +152,7 @@ impl GateCore {
         // That is when its result was made, whatever it took to keep it.
         job.ended_at = job.done_at.or(Some(now));
         job.let_go();
+        self.live.remove(&id);
         job.seq = result.seq;
         self.answer_cancellers(id, effects);
         let Some(job) = self.jobs.get_mut(&id) else { return };

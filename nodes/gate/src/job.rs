@@ -14,7 +14,6 @@ use hyperscale_stats::{Source, StatsBuffer, Totals, WindowMerge};
 
 use crate::GateConfig;
 use crate::archive::KEEP_PATIENCE;
-use crate::core::REMEMBER;
 use crate::subscribers::Subscriber;
 
 /// A view waits so long for the slower datacenters, then goes out without them.
@@ -129,9 +128,8 @@ pub(crate) struct GateJob {
     pub(crate) windows: StatsBuffer,
     /// Where they end, since the job's start.
     pub(crate) end_ms: u64,
-    /// Over all steps of the windows that go out next; kept, so that a warm view allocates nothing.
-    pub(crate) view_latency: Hist,
-    pub(crate) view_lateness: Hist,
+    /// Latency and lateness over all steps of the windows that go out next; kept, so that a warm view allocates nothing.
+    pub(crate) view_times: Option<Box<(Hist, Hist)>>,
     pub(crate) running: Running,
     pub(crate) seq: u64,
     pub(crate) events: Vec<JobEvent>,
@@ -169,8 +167,7 @@ impl GateJob {
             end_ms: 0,
             totals: Totals::new(steps),
             view_since: None,
-            view_latency: Hist::new(),
-            view_lateness: Hist::new(),
+            view_times: None,
             running: Running::default(),
             seq: 0,
             events: Vec::new(),
@@ -184,10 +181,12 @@ impl GateJob {
         }
     }
 
-    /// The job has ended: its result and its windows have all that was recorded.
+    /// The job has ended: its result and its windows have all that was recorded. A job's figures take a megabyte, and one
+    /// that has ended is remembered for long.
     pub(crate) fn let_go(&mut self) {
-        self.totals = Totals::new(Vec::new());
-        self.view = WindowMerge::new(&[]);
+        self.totals.close();
+        self.windows.close();
+        (self.view, self.view_since, self.view_times) = (WindowMerge::new(&[]), None, None);
     }
 
     pub(crate) fn state(&self) -> JobState {
@@ -252,11 +251,10 @@ impl GateJob {
 
     pub(crate) fn next_deadline(&self, config: &GateConfig) -> Option<Instant> {
         let queued = (self.state() == JobState::Queued).then(|| self.accepted_at + config.dispatch_wait);
-        let forgotten = self.ended_at.map(|ended| ended + REMEMBER);
         let lost = self.datacenters.values().filter(|part| part.outcome.is_none());
         let lost = lost.filter_map(|part| part.lost_since).min().map(|since| since + config.manager_wait);
         let kept = self.keeping_since.map(|since| since + KEEP_PATIENCE);
-        let own = [queued, self.view_deadline(), self.cancel_deadline(), forgotten, lost, kept];
+        let own = [queued, self.view_deadline(), self.cancel_deadline(), lost, kept];
         own.into_iter().flatten().min()
     }
 }

@@ -155,8 +155,7 @@ impl GateCore {
 
     /// How full the statistics plane is.
     pub(crate) fn fill(&self) -> StatsFill {
-        let live = self.jobs.values().filter(|job| job.ended_at.is_none());
-        live.map(GateJob::fill).fold(StatsFill::default(), StatsFill::or)
+        self.live().map(GateJob::fill).fold(StatsFill::default(), StatsFill::or)
     }
 
     /// From time to time: what is kept grows old, and the level falls where there is room again.
@@ -193,7 +192,8 @@ impl GateCore {
     /// Views whose patience is over go out with what has come.
     pub(crate) fn flush_views(&mut self, effects: &mut GateEffects) {
         let now = self.now;
-        for job in self.jobs.values_mut() {
+        for id in &self.live {
+            let Some(job) = self.jobs.get_mut(id) else { continue };
             if job.view_deadline().is_some_and(|due: Instant| due <= now) {
                 push_view(job, now, effects);
             }

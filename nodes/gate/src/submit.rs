@@ -85,6 +85,7 @@ impl GateCore {
             entry.subscribe(link, submit.histograms);
         }
         self.jobs.insert(job, entry);
+        self.live.insert(job);
         let me = self.me();
         effects.command(Command::Propose(GateEntry::JobAccepted {
             job,

@@ -42,7 +42,7 @@ impl GateCore {
     /// Whether one more client may follow a job here.
     pub(crate) fn has_room_to_follow(&self, job: &GateJob) -> bool {
         let shards = usize::from(self.config.identity.shards).max(1);
-        let all: usize = self.jobs.values().map(|job| job.subscribers.len()).sum();
+        let all: usize = self.live().map(|job| job.subscribers.len()).sum();
         job.subscribers.len() < OF_A_JOB && all < OF_A_GATE / shards
     }
 
@@ -74,7 +74,7 @@ pub(crate) fn push_view(job: &mut GateJob, now: Instant, effects: &mut GateEffec
     let in_flight = job.view.in_flight();
     let seq = job.seq.saturating_add(1);
     let blank = blank(job, seq, in_flight);
-    let (latency, lateness, kept) = (&mut job.view_latency, &mut job.view_lateness, &mut job.windows);
+    let ((latency, lateness), kept) = (&mut **job.view_times.get_or_insert_default(), &mut job.windows);
     let running = &mut job.running;
     let pushed = job.view.flush(|windows| {
         kept.insert(now, windows.span(), windows.workflows);
@@ -99,7 +99,7 @@ pub(crate) fn push_view(job: &mut GateJob, now: Instant, effects: &mut GateEffec
         } else if subscriber.slow.is_some() {
             behind = true;
         } else {
-            push.latency = subscriber.histograms.then(|| job.view_latency.to_sparse());
+            push.latency = subscriber.histograms.then(|| latency.to_sparse());
             effects.send(subscriber.link, Head::default().job(job.id), &push);
         }
     }
@@ -120,9 +120,10 @@ fn catch_up(job: &mut GateJob, (to, push): (u32, JobStatusPush), window_ms: u64,
         let (link, histograms) = (subscriber.link, subscriber.histograms);
         cells.iter_mut().for_each(CellSet::clear);
         let span = job.windows.read(Span { from, to }, &mut cells).unwrap_or(Span { from, to });
-        let figures = figures(push.clone(), &cells, (&mut job.view_latency, &mut job.view_lateness));
+        let (latency, lateness) = &mut **job.view_times.get_or_insert_default();
+        let figures = figures(push.clone(), &cells, (latency, lateness));
         let from_ms = u64::from(span.from).saturating_mul(window_ms).min(push.to_ms);
-        let latency = histograms.then(|| job.view_latency.to_sparse());
+        let latency = histograms.then(|| latency.to_sparse());
         effects.send(link, Head::default().job(job.id), &JobStatusPush { from_ms, latency, ..figures });
     }
 }

@@ -204,6 +204,14 @@ impl StatsBuffer {
         self.at_hand.iter_mut().for_each(|bytes| bytes.reserve(AT_HAND));
     }
 
+    /// No window comes any more: lets go of room that was kept for more.
+    pub fn close(&mut self) {
+        for tier in [&mut self.hot, &mut self.warm, &mut self.cold, &mut self.archive] {
+            tier.shrink_to_fit();
+        }
+        self.at_hand.iter_mut().for_each(|bytes| *bytes = Vec::new());
+    }
+
     /// The window that is last now: the last that came, and those that went by since.
     fn now_window(&self, now: Instant) -> u64 {
         self.newest.map_or(0, |(newest, at)| {

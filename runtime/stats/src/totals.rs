@@ -107,6 +107,8 @@ pub struct Totals {
     spare: Vec<Option<Part>>,
     /// To add up deltas in.
     sum: Vec<Option<CellSet>>,
+    /// What comes changes nothing any more.
+    closed: bool,
 }
 
 impl Totals {
@@ -116,7 +118,12 @@ impl Totals {
         let spare = (0..).map(WorkflowId).zip(&steps).map(|(id, &n)| Some(Part::new(id, n))).collect();
         let sum = steps.iter().map(|_| None).collect();
         let (rows, row_of, parts) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { steps, rows, row_of, likely: 0, parts, spare, sum }
+        Self { steps, rows, row_of, likely: 0, parts, spare, sum, closed: false }
+    }
+
+    /// The sums were taken, and nobody asks again: lets go of all figures. What still comes is known.
+    pub fn close(&mut self) {
+        *self = Self { closed: true, ..Self::new(Vec::new()) };
     }
 
     /// Takes a snapshot or a final: everything each source recorded since its epoch began. `each` is told what
@@ -169,6 +176,10 @@ impl Totals {
         let told = columns.source_cells.iter().map(|cells| cells.to_native());
         let mut walk = RowWalk::new(columns);
         for (index, ((source, sequence), cells)) in sources_of(columns).zip(told).enumerate() {
+            if self.closed {
+                each(source, sequence, Taken::Known);
+                continue;
+            }
             let rows = walk.cells_of(index);
             let at = self.row_at(source);
             let taken = match self.workflow_of(columns, &rows, at)? {

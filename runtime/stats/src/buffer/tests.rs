@@ -273,3 +273,23 @@ proptest! {
         prop_assert_eq!(back, all);
     }
 }
+
+#[test]
+fn a_closed_buffer_shows_what_it_held() {
+    let mut buffer = StatsBuffer::new(&STEPS, S);
+    let mut all = nothing();
+    for k in 0..90 {
+        merge(&mut all, &cells(u64::from(k)));
+        buffer.insert(Instant(1_000_000_000 * u64::from(k)), at(k), &cells(u64::from(k)));
+    }
+    buffer.close();
+    let mut read = nothing();
+    buffer.read(EVERYTHING, &mut read).unwrap();
+    assert_eq!(kept(&read), kept(&all));
+    // One that comes all the same is kept.
+    merge(&mut all, &cells(90));
+    buffer.insert(Instant(90_000_000_000), at(90), &cells(90));
+    let mut read = nothing();
+    buffer.read(EVERYTHING, &mut read).unwrap();
+    assert_eq!(kept(&read), kept(&all));
+}

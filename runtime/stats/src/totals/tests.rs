@@ -70,6 +70,19 @@ fn a_repeated_or_older_snapshot_changes_nothing() {
 }
 
 #[test]
+fn a_closed_total_holds_nothing_and_takes_nothing() {
+    let mut totals = Totals::new(vec![2]);
+    assert_eq!(snapshot(&mut totals, 0, 2, &cells(&[10, 20, 30])), Taken::Fresh);
+    totals.close();
+    assert_eq!(totals.rows().count(), 0);
+    // Of who told before, of somebody new, and of nothing at all.
+    assert_eq!(snapshot(&mut totals, 0, 3, &cells(&[10, 20, 30, 40])), Taken::Known);
+    assert_eq!(snapshot(&mut totals, 1, 1, &cells(&[10])), Taken::Known);
+    assert_eq!(delta(&mut totals, 2, 1, &cells(&[10])), Taken::Known);
+    assert_eq!(totals.rows().count(), 0);
+}
+
+#[test]
 fn a_delta_counts_only_when_it_comes_next() {
     let mut totals = Totals::new(vec![2]);
     assert_eq!(delta(&mut totals, 0, 1, &cells(&[10])), Taken::Fresh);
