@@ -145,12 +145,12 @@ impl Intake {
         if !self.sheds || class == Priority::Critical || kind.is_some_and(Kind::is_reply) {
             return Admission::Take;
         }
-        let (state, pressing) = (self.gauge.state(), self.gauge.pressing());
+        let (state, strain) = (self.gauge.state(), self.gauge.strain());
         if !LoadShedder.should_shed(class, state) {
-            self.ration.took(now, state, pressing);
+            self.ration.took(now, class, state, strain);
             return Admission::Take;
         }
-        if self.ration.take(now, class, state, pressing) {
+        if self.ration.take(now, class, state, strain) {
             return Admission::Take;
         }
         self.gauge.refused(class);

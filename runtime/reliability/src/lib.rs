@@ -24,8 +24,9 @@ pub use hyperscale_codec::Priority as RequestPriority;
 pub use intake::{Admission, Caller, Intake, IntakeCounts};
 pub use load_shedding::{LoadShedder, classify_request};
 pub use overload::{
-    CpuMeter, CpuRule, HostSignal, HostSignals, HostStates, HybridOverloadDetector, InvalidOverloadConfig,
-    LoadGauge, MemoryUse, OverloadConfig, OverloadReading, OverloadState, WINDOW_MAX,
+    CpuMeter, CpuRoom, CpuRule, CpuUse, HostSignal, HostSignals, HostStates, HybridOverloadDetector,
+    InvalidOverloadConfig, LoadGauge, MemoryUse, OverloadConfig, OverloadReading, OverloadState, Strain,
+    WINDOW_MAX,
 };
 pub use rate_limiting::{
     Acquire, CallOutcome, ClientKey, NextCall, NodeRateLimiter, Operation, RateLimit, RateLimitConfig,

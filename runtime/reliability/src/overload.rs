@@ -7,16 +7,18 @@ mod config;
 mod cpu_meter;
 mod detector;
 mod host;
+mod strain;
 mod window;
 
 pub use config::{InvalidOverloadConfig, OverloadConfig, WINDOW_MAX};
-pub use cpu_meter::CpuMeter;
+pub use cpu_meter::{CpuMeter, CpuRoom, CpuUse};
 pub use detector::{HybridOverloadDetector, OverloadReading};
 pub use host::{CpuRule, HostSignal, HostSignals, HostStates, MemoryUse};
+pub use strain::Strain;
 
 use hyperscale_codec::Priority;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// How loaded a node is; worse is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -73,7 +75,8 @@ pub struct LoadGauge(Arc<Gauge>);
 #[derive(Debug, Default)]
 struct Gauge {
     state: AtomicU8,
-    pressing: AtomicU8,
+    /// In thousandths.
+    strain: AtomicU32,
     /// A bit for each class that was refused since the detector looked.
     refused: AtomicU8,
 }
@@ -85,21 +88,20 @@ impl LoadGauge {
         OverloadState::from_wire(self.0.state.load(Ordering::Relaxed))
     }
 
-    /// What the signals say now, without the time for which a state is kept.
+    /// How near the last tick was to where the node becomes stressed.
     #[must_use]
-    pub fn pressing(&self) -> OverloadState {
-        OverloadState::from_wire(self.0.pressing.load(Ordering::Relaxed))
+    pub fn strain(&self) -> Strain {
+        Strain::from_permille(self.0.strain.load(Ordering::Relaxed))
     }
 
-    /// From now on it is this, and the signals say so.
+    /// From now on it is this.
     pub fn set(&self, state: OverloadState) {
-        self.set_both(state, state);
+        self.0.state.store(state.to_wire(), Ordering::Relaxed);
     }
 
-    /// From now on it is this; the signals say that.
-    pub fn set_both(&self, state: OverloadState, pressing: OverloadState) {
-        self.0.state.store(state.to_wire(), Ordering::Relaxed);
-        self.0.pressing.store(pressing.to_wire(), Ordering::Relaxed);
+    /// What the last tick showed.
+    pub fn set_strain(&self, strain: Strain) {
+        self.0.strain.store(strain.permille(), Ordering::Relaxed);
     }
 
     /// A frame of this class was refused because of the state.

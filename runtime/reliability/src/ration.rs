@@ -1,180 +1,179 @@
-//! Part of what a state refuses is taken all the same, as much as the node can bear.
+//! Part of what a state refuses is taken all the same: as much as the node bears, the most important first.
 //!
-//! A state is kept for two seconds, and refuses a class whole: under a lasting flood of that class a node would go from
-//! all to nothing and back, and answer a few hundredths of what it can. So the most important class that the state
-//! refuses has a ration: frames in each tenth of a second, found by what the signals say. Less important classes have
-//! none, more important ones need none.
+//! A state refuses whole classes and is kept for two seconds, so that under a lasting flood a node would go from all to
+//! nothing and back, and do a fraction of what it can. So the classes that a state refuses share a ration: frames a
+//! second, found from how near the node is to where it must refuse them ([`LoadGauge::strain`](crate::LoadGauge)). It
+//! is given out as it grows, not so many at once: a burst of what is refused must not stand before what is critical.
+//! Of what there is a more important class leaves nothing to a less important one.
 
 use std::time::Duration;
 
 use hyperscale_codec::Priority;
 use hyperscale_core::Instant;
 
-use crate::OverloadState;
 use crate::load_shedding::LoadShedder;
+use crate::{OverloadState, Strain};
 
+/// Between two looks at the strain, which is measured as often.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Periods between two changes of a ration: the signals follow a change that late.
-const PERIODS: u32 = 5;
-
-/// How many frames of a class are taken in each period.
-#[derive(Debug, Clone, Copy, Default)]
-struct Share {
-    allowed: u32,
-    left: u32,
-    /// It was given its first frames.
-    begun: bool,
-    /// The signals were bad at the last change.
-    falls: bool,
-    /// What was too much the last time they turned bad.
-    ceiling: u32,
-}
+/// Periods that a look makes up for at most.
+const CATCH_UP: u32 = 50;
+/// Periods a second.
+const PERIODS: f64 = 10.0;
+/// What is given out grows for so long at most while nobody comes.
+const DEPTH_S: f64 = 0.004;
+/// A less important class takes only what is beyond this part of what may wait to be given out.
+const RESERVE: f64 = 0.3;
+/// Part of the way to the strain aimed at that one change goes. A change shows two periods later, so that with more it
+/// would swing.
+const GAIN: f64 = 0.2;
+/// Weight of the newest strain: in one period a few requests may be few or many.
+const NEWEST: f64 = 0.5;
+/// Where the strain is wanted: a little under where the node must refuse.
+const AIM: f64 = 0.95;
+/// From here on the strain says no more how much is too much: a full CPU is not fuller than full.
+const TOO_MUCH: f64 = 1.1;
+/// One change, at most, down and up.
+const CUT: f64 = 0.9;
+const GROWTH: f64 = 1.25;
+/// What a ration begins with of a class of which nothing is known, of all that was taken.
+const BEGIN: f64 = 0.05;
+/// Frames a second: less is nothing, as where memory is short, and what a ration grows from; more is no number of
+/// frames.
+const LEAST: f64 = 1.0;
+const MOST: f64 = 1e9;
 
 /// What one shard takes of what it should refuse.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ration {
     period_ends: Instant,
-    periods: u32,
-    /// Frames taken in this period, and in the last whole one of a healthy node.
-    taken: u32,
-    usual: u32,
-    shares: [Share; 4],
+    /// When there was last something given out.
+    filled: Instant,
+    /// Frames taken in this period, and in the last whole one, by class.
+    taken: [f64; 4],
+    before: [f64; 4],
+    /// The most important class that is rationed, if one is.
+    from: Option<Priority>,
+    per_second: f64,
+    /// The strain of the last periods.
+    strain: f64,
+    /// May be taken now.
+    tokens: f64,
+    /// Something was refused in this period: more would be taken if there were more.
+    short: bool,
+}
+
+impl Default for Ration {
+    fn default() -> Self {
+        let (period_ends, filled) = (Instant::ZERO, Instant::ZERO);
+        let (taken, before) = ([0.0; 4], [0.0; 4]);
+        Self {
+            period_ends,
+            filled,
+            taken,
+            before,
+            from: None,
+            per_second: 0.0,
+            strain: 0.0,
+            tokens: 0.0,
+            short: false,
+        }
+    }
 }
 
 impl Ration {
-    /// A frame that could be refused is taken, as the node is healthy enough.
-    pub(crate) fn took(&mut self, now: Instant, state: OverloadState, pressing: OverloadState) {
-        self.roll(now, state, pressing);
-        self.taken = self.taken.saturating_add(1);
+    /// A frame that could be refused is taken, as the node is healthy enough for its class.
+    pub(crate) fn took(&mut self, now: Instant, class: Priority, state: OverloadState, strain: Strain) {
+        self.roll(now, state, strain);
+        self.count(class);
     }
 
-    /// Whether a frame of a class that this state refuses is taken all the same. `pressing` is what the signals say
-    /// now, without the time for which a state is kept.
+    /// Whether a frame of a class that this state refuses is taken all the same.
     pub(crate) fn take(
         &mut self,
         now: Instant,
         class: Priority,
         state: OverloadState,
-        pressing: OverloadState,
+        strain: Strain,
     ) -> bool {
-        self.roll(now, state, pressing);
-        if LoadShedder::first_refused(state) != Some(class) {
-            return false;
+        self.roll(now, state, strain);
+        let Some(from) = self.from else { return false };
+        self.fill(now);
+        let less = f64::from((class as u8).saturating_sub(from as u8));
+        let has = self.tokens >= 1.0 + less * RESERVE * (self.most() - 1.0);
+        if has {
+            self.tokens -= 1.0;
+            self.count(class);
         }
-        let Some(share) = self.shares.get_mut(usize::from(class as u8)) else { return false };
-        let Some(left) = share.left.checked_sub(1) else { return false };
-        share.left = left;
-        true
+        self.short |= !has;
+        has
     }
 
-    fn roll(&mut self, now: Instant, state: OverloadState, pressing: OverloadState) {
-        if now < self.period_ends {
-            return;
-        }
-        self.period_ends = now + PERIOD;
-        let taken = std::mem::take(&mut self.taken);
-        let Some(class) = LoadShedder::first_refused(state) else {
-            (self.usual, self.periods, self.shares) = (taken, 0, [Share::default(); 4]);
-            return;
-        };
-        self.periods = self.periods.saturating_add(1);
-        let changes = self.periods.is_multiple_of(PERIODS);
-        let usual = self.usual;
-        if let Some(share) = self.shares.get_mut(usize::from(class as u8)) {
-            if changes {
-                share.follow(pressing, usual);
-            }
-            share.left = share.allowed;
+    fn count(&mut self, class: Priority) {
+        if let Some(taken) = self.taken.get_mut(usize::from(class as u8)) {
+            *taken += 1.0;
         }
     }
-}
 
-impl Share {
-    /// More while the signals are good, less while they are not. It begins with half of what was taken before, grows fast
-    /// to nine tenths of where it was too much last, and slowly from there.
-    fn follow(&mut self, pressing: OverloadState, usual: u32) {
-        let now = self.allowed;
-        match pressing {
-            OverloadState::Healthy | OverloadState::Busy => {
-                let near = self.ceiling.saturating_sub(self.ceiling / 10);
-                self.allowed = match now {
-                    _ if !self.begun => usual / 2,
-                    far if far < near => far.saturating_add(far / 4).saturating_add(1).min(near),
-                    close => close.saturating_add(close / 40).saturating_add(1),
-                };
-                (self.begun, self.falls) = (true, false);
+    /// What may wait to be given out.
+    fn most(&self) -> f64 {
+        2.0 + self.per_second * DEPTH_S
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let passed = now.since(self.filled).as_secs_f64();
+        self.filled = self.filled.max(now);
+        self.tokens = (self.tokens + passed * self.per_second).min(self.most());
+    }
+
+    /// Begins a period, and follows what the node's state and strain became.
+    fn roll(&mut self, now: Instant, state: OverloadState, strain: Strain) {
+        let from = LoadShedder::first_refused(state);
+        for _ in 0..CATCH_UP {
+            if now < self.period_ends {
+                break;
             }
-            OverloadState::Stressed | OverloadState::Overloaded => {
-                if !std::mem::replace(&mut self.falls, true) {
-                    self.ceiling = now;
-                }
-                let cut = if pressing == OverloadState::Stressed { now / 10 } else { now / 4 };
-                self.allowed = now.saturating_sub(cut);
+            self.period_ends = self.period_ends + PERIOD;
+            self.before = std::mem::take(&mut self.taken);
+            self.strain += NEWEST * (strain.get() - self.strain);
+            if self.from.is_some() && self.from == from {
+                self.per_second = self.next();
             }
+            self.short = false;
+        }
+        // Nobody came for longer than can be made up for.
+        if now >= self.period_ends {
+            self.period_ends = now + PERIOD;
+        }
+        if from != self.from {
+            self.from = from;
+            if let Some(from) = from {
+                (self.per_second, self.filled, self.tokens) = (self.first(from), now, 0.0);
+            }
+        }
+    }
+
+    /// What a ration of other classes begins with: what was taken of them, as far as that was not too much.
+    fn first(&self, from: Priority) -> f64 {
+        let of_them: f64 = self.before.iter().skip(usize::from(from as u8)).sum();
+        let all: f64 = self.before.iter().sum();
+        let bearable = of_them * (AIM / self.strain.max(AIM)).max(CUT);
+        (bearable.max(all * BEGIN) * PERIODS).min(MOST)
+    }
+
+    /// What it becomes: towards where the strain is as wanted.
+    fn next(&self) -> f64 {
+        let factor =
+            if self.strain >= TOO_MUCH { CUT } else { 1.0 + GAIN * (AIM / self.strain.max(0.1) - 1.0) };
+        // More than is asked for would be too much at once when it is.
+        let factor = factor.clamp(CUT, if self.short { GROWTH } else { 1.0 });
+        match self.per_second * factor {
+            more if factor > 1.0 => more.clamp(LEAST, MOST),
+            less if less < LEAST => 0.0,
+            less => less,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use OverloadState::{Healthy, Overloaded, Stressed};
-
-    const OFFERED: u32 = 10_000;
-
-    fn at(period: u64) -> Instant {
-        Instant(1 + period * 100_000_000)
-    }
-
-    /// What is taken in each period of a node that bears so many frames in one, and says so half a second late.
-    fn under_flood(periods: u64, bears: u32) -> Vec<u32> {
-        let (mut ration, mut taken) = (Ration::default(), Vec::new());
-        for period in 0..periods {
-            let healthy = period < 3;
-            let late: &[u32] = &taken[taken.len().saturating_sub(6)..];
-            let worst = late.iter().max().copied().unwrap_or(0);
-            let pressing = match worst {
-                worst if worst > bears => Overloaded,
-                worst if worst > bears * 9 / 10 => Stressed,
-                _ => Healthy,
-            };
-            let mut count = 0;
-            for _ in 0..OFFERED {
-                if healthy && count < bears {
-                    ration.took(at(period), Healthy, Healthy);
-                    count += 1;
-                } else if !healthy && ration.take(at(period), Priority::Normal, Stressed, pressing) {
-                    count += 1;
-                }
-            }
-            taken.push(count);
-        }
-        taken
-    }
-
-    #[test]
-    fn a_flood_gets_most_of_what_the_node_can_bear() {
-        for bears in [10, 100, 3_000] {
-            let taken = under_flood(600, bears);
-            let late = &taken[100..];
-            let mean = late.iter().sum::<u32>() / 500;
-            assert!(mean >= bears * 7 / 10 && mean <= bears, "{mean} of {bears}: {:?}", &late[..60]);
-        }
-    }
-
-    #[test]
-    fn only_the_most_important_refused_class_has_a_ration_and_none_where_the_signals_stay_bad() {
-        let mut ration = Ration::default();
-        (0..200).for_each(|_| ration.took(at(0), Healthy, Healthy));
-        ration.took(at(1), Healthy, Healthy);
-        let mut given = [0; 4];
-        for period in 2..100 {
-            for class in [Priority::High, Priority::Normal, Priority::Low] {
-                let pressing = if period < 50 { Stressed } else { Healthy };
-                given[class as usize] += u32::from(ration.take(at(period), class, Stressed, pressing));
-            }
-            assert!(period >= 50 || given[2] == 0, "period {period}");
-        }
-        assert!(given[2] > 40 && given[1] == 0 && given[3] == 0, "{given:?}");
-    }
-}
+mod tests;

@@ -18,6 +18,13 @@ pub(super) fn limit(text: &str) -> Option<u64> {
     number(text).filter(|bytes| *bytes < 1 << 62)
 }
 
+/// CPUs' worth of time in a quota and its period, both in microseconds; none where there is no quota.
+pub(super) fn cpus(quota: &str, period: &str) -> Option<f64> {
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
+    let cpus = quota / period;
+    (quota > 0.0 && cpus.is_finite()).then_some(cpus)
+}
+
 /// `avg10` of the line `some` of a pressure file, in percent.
 pub(super) fn some_avg10(text: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix("some "))?;

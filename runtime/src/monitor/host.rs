@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hyperscale_reliability::MemoryUse;
 
-use super::figures::{Group, Version, group_of, has_others, keyed, limit, meminfo, number, some_avg10};
+use super::figures::{Group, Version, cpus, group_of, has_others, keyed, limit, meminfo, number, some_avg10};
 use super::kept_file::{KeptFile, Room};
 
 /// What one process can read of its host. Files that are not there are looked for again when its groups change.
@@ -15,12 +15,20 @@ pub(super) struct Host {
     /// The text of `groups` for which the files below were opened.
     found_for: Option<String>,
     throttled: Option<(KeptFile, Version)>,
+    quotas: Vec<Quota>,
     memory: Option<GroupMemory>,
     pressure: Vec<KeptFile>,
     meminfo: Option<KeptFile>,
     processes: Option<KeptFile>,
     /// The group of memory and pressure is not this process's alone.
     shared: bool,
+}
+
+/// What one level of the hierarchy may use of CPUs: one file in version 2, quota and period in version 1.
+#[derive(Debug)]
+struct Quota {
+    quota: KeptFile,
+    period: Option<KeptFile>,
 }
 
 /// The level of the hierarchy with the least limit.
@@ -59,6 +67,7 @@ impl Host {
         self.throttled = of_cpu.as_ref().and_then(|group| {
             KeptFile::open(&group.folder.join("cpu.stat")).map(|file| (file, group.version))
         });
+        self.quotas = of_cpu.as_ref().map(quotas).unwrap_or_default();
         let of_memory = group_of(groups, mounts, "memory");
         self.memory = of_memory.as_ref().and_then(least_limit);
         // Pressure exists in version 2, and a root has none of its own: that of the host says little of this node.
@@ -80,6 +89,19 @@ impl Host {
             Version::One => keyed(text, "throttled_time").unwrap_or(0),
             Version::Two => keyed(text, "throttled_usec").unwrap_or(0).saturating_mul(1_000),
         }
+    }
+
+    /// CPUs' worth of time that the process's groups let it have; `None` where nothing limits it.
+    pub(super) fn cpu_quota(&mut self) -> Option<f64> {
+        let Self { room, quotas, .. } = self;
+        let each = quotas.iter().filter_map(|level| {
+            let text = level.quota.read(room)?.to_owned();
+            match &level.period {
+                Some(period) => cpus(text.trim(), period.read(room)?.trim()),
+                None => text.trim().split_once(' ').and_then(|(quota, period)| cpus(quota, period)),
+            }
+        });
+        each.reduce(f64::min)
     }
 
     /// Memory of the group, if it has a limit under the host's total; else of the host. `from`: the part in use from
@@ -114,6 +136,19 @@ impl Host {
     pub(super) const fn is_shared(&self) -> bool {
         self.shared
     }
+}
+
+/// Those of a group and of all above it.
+fn quotas(group: &Group) -> Vec<Quota> {
+    let levels = group.folder.ancestors().take_while(|folder| folder.starts_with(&group.mount));
+    let quota = |folder: &Path| match group.version {
+        Version::One => Some(Quota {
+            quota: KeptFile::open(&folder.join("cpu.cfs_quota_us"))?,
+            period: Some(KeptFile::open(&folder.join("cpu.cfs_period_us"))?),
+        }),
+        Version::Two => Some(Quota { quota: KeptFile::open(&folder.join("cpu.max"))?, period: None }),
+    };
+    levels.filter_map(quota).collect()
 }
 
 /// Of a group and those above it, the one with the least limit: it is the first to be full.

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use hyperscale_core::Instant;
 use hyperscale_reliability::{
-    CpuMeter, CpuRule, Drained, HostSignals, HostStates, HybridOverloadDetector, LoadGauge, OverloadState,
-    SampleReader,
+    CpuMeter, CpuRoom, CpuRule, Drained, HostSignals, HostStates, HybridOverloadDetector, LoadGauge,
+    OverloadState, SampleReader,
 };
 
 use crate::clock;
@@ -108,6 +108,7 @@ struct Slow {
     memory: Option<hyperscale_reliability::MemoryUse>,
     pressure_percent: Option<f64>,
     throttled_ns: u64,
+    quota: Option<f64>,
     /// It grew at the last look: its group is held back, and each tick looks.
     held_back: bool,
 }
@@ -145,6 +146,7 @@ impl Run {
             let from = thresholds.map(|[busy, ..]| busy).fold(1.0, f64::min);
             self.slow.memory = self.host.memory(from);
             self.slow.pressure_percent = self.host.pressure_percent();
+            self.slow.quota = self.host.cpu_quota();
         }
         self.slow.ticks = self.slow.ticks.saturating_add(1) % SLOW_TICKS;
         if slow || self.slow.held_back {
@@ -156,15 +158,17 @@ impl Run {
             .iter_mut()
             .map(ShardWork::worked_ns)
             .try_fold(0, |sum: u64, ns| Some(sum.saturating_add(ns?)));
-        let cpu_percent = match worked {
-            Some(worked) => self.meter.tick(now, worked, self.slow.throttled_ns, self.work.len()),
+        let room = CpuRoom { cores: self.work.len(), quota: self.slow.quota };
+        let cpu = match worked {
+            Some(worked) => self.meter.tick(now, worked, self.slow.throttled_ns, room),
             None => {
                 self.meter.reset();
                 None
             }
         };
         HostSignals {
-            cpu_percent,
+            cpu_percent: cpu.map(|cpu| cpu.second),
+            cpu_tick_percent: cpu.map(|cpu| cpu.tick),
             memory: self.slow.memory,
             pressure_percent: self.slow.pressure_percent,
             shared: self.host.is_shared(),
@@ -188,12 +192,14 @@ impl Node {
         let Watched { detector, cpu, gauge, samples, board, tell, .. } = &mut self.of;
         let drained = samples.iter_mut().map(SampleReader::drain).fold(Drained::default(), Drained::and);
         board.add(drained.count, drained.skipped);
-        if let Some(mean_ms) = drained.mean_ms() {
+        let latency_ms = drained.mean_ms();
+        if let Some(mean_ms) = latency_ms {
             detector.record_latency(now, mean_ms);
         }
         let host = signals.states(detector.config(), *cpu);
         let state = detector.tick_refusing(now, host.worst(), gauge.take_refused());
-        gauge.set_both(state, detector.pressing());
+        gauge.set(state);
+        gauge.set_strain(detector.strain(latency_ms, signals, *cpu));
         let missing = signals.missing().map(board::bit).fold(0, |all, one| all | one);
         board.show(state, &detector.reading(), host, missing);
         if state != self.told && tell(state) {

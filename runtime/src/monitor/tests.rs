@@ -10,8 +10,13 @@ fn watched(cpu: CpuRule, tell: TellState) -> (Watched, SampleWriter) {
     (Watched { name, detector, cpu, gauge, samples: vec![reader], board, tell, quiet: false }, writer)
 }
 
-const IDLE: HostSignals =
-    HostSignals { cpu_percent: Some(0.0), memory: None, pressure_percent: None, shared: false };
+const IDLE: HostSignals = HostSignals {
+    cpu_percent: Some(0.0),
+    cpu_tick_percent: Some(0.0),
+    memory: None,
+    pressure_percent: None,
+    shared: false,
+};
 
 #[test]
 fn slow_requests_reach_the_gauge_the_cores_and_the_board() {

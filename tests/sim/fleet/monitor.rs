@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use hyperscale_codec::Role;
 use hyperscale_reliability::{
-    CpuMeter, CpuRule, Drained, HostSignals, HybridOverloadDetector, OverloadConfig, OverloadState,
+    CpuMeter, CpuRoom, CpuRule, Drained, HostSignals, HybridOverloadDetector, OverloadConfig, OverloadState,
+    Strain,
 };
 
 use super::network::Mail;
@@ -58,13 +59,17 @@ impl Fleet {
         let (local, role) = (self.local_now(at), self.nodes[at].identity.role);
         let Some(monitor) = &mut self.nodes[at].monitor else { return };
         let worked_ns = u64::try_from(worked.as_nanos()).unwrap();
-        let cpu_percent = monitor.meter.tick(local, worked_ns, 0, shards.len());
+        let room = CpuRoom { cores: shards.len(), quota: None };
+        let cpu = monitor.meter.tick(local, worked_ns, 0, room);
+        let cpu_percent = cpu.map(|cpu| cpu.second);
         // A worker's samples are how late its requests go out: those of the simulator's load shards never are.
-        if let Some(mean_ms) = drained.mean_ms().filter(|_| role != Role::Worker) {
+        let latency_ms = drained.mean_ms().filter(|_| role != Role::Worker);
+        if let Some(mean_ms) = latency_ms {
             monitor.detector.record_latency(local, mean_ms);
         }
         let rule = if role == Role::Worker { CpuRule::WorstOnly } else { CpuRule::Full };
-        let host = HostSignals { cpu_percent, ..HostSignals::default() };
+        let cpu_tick_percent = cpu.map(|cpu| cpu.tick);
+        let host = HostSignals { cpu_percent, cpu_tick_percent, ..HostSignals::default() };
         let resource = host.states(monitor.detector.config(), rule).worst();
         let gauge = self.nodes[at].door.as_ref().map(|door| door.gauge.clone()).unwrap_or_default();
         let Some(monitor) = &mut self.nodes[at].monitor else { return };
@@ -72,9 +77,10 @@ impl Fleet {
         let reading = monitor.detector.reading();
         let by_latency = reading.delta.max(reading.absolute);
         let state = monitor.forced.unwrap_or(measured);
-        let pressing = monitor.forced.unwrap_or(monitor.detector.pressing());
+        let strain =
+            monitor.forced.map_or_else(|| monitor.detector.strain(latency_ms, &host, rule), strain_of);
         let before = self.state_at(at);
-        gauge.set_both(before, pressing);
+        gauge.set_strain(strain);
         if state == before {
             return;
         }
@@ -85,7 +91,7 @@ impl Fleet {
         });
         self.say(at, || format!("was measured: {cpu_percent:.0?} % of its time, {drained:?}, {reading:?}"));
         self.set_state(at, state);
-        gauge.set_both(state, pressing);
+        gauge.set(state);
     }
 
     /// All running shards of a node.
@@ -101,6 +107,9 @@ impl Fleet {
         let (at, forced) = (self.place(name), state.into());
         if let Some(monitor) = &mut self.nodes[at].monitor {
             monitor.forced = forced;
+        }
+        if let Some(door) = &self.nodes[at].door {
+            door.gauge.set_strain(forced.map_or_else(Strain::default, strain_of));
         }
         match forced {
             Some(state) => self.set_state(at, state),
@@ -145,4 +154,9 @@ impl Fleet {
     pub(crate) fn state(&self, name: &str) -> OverloadState {
         self.state_at(self.place(name))
     }
+}
+
+/// A state that is told and not measured refuses without exception.
+fn strain_of(forced: OverloadState) -> Strain {
+    if forced == OverloadState::Healthy { Strain::default() } else { Strain::of(2.0, 1.0) }
 }

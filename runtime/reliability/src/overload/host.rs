@@ -71,6 +71,8 @@ impl MemoryUse {
 pub struct HostSignals {
     /// Part of the node's CPUs that its shards worked, or were held back by their control group's quota, in percent.
     pub cpu_percent: Option<f64>,
+    /// The same of this tick alone; `cpu_percent` is a mean.
+    pub cpu_tick_percent: Option<f64>,
     /// Of the control group, or of the host.
     pub memory: Option<MemoryUse>,
     /// The worst `some avg10` of CPU, memory and disk, in percent.
@@ -146,8 +148,13 @@ mod tests {
 
     use super::*;
 
-    const NONE: HostSignals =
-        HostSignals { cpu_percent: None, memory: None, pressure_percent: None, shared: false };
+    const NONE: HostSignals = HostSignals {
+        cpu_percent: None,
+        cpu_tick_percent: None,
+        memory: None,
+        pressure_percent: None,
+        shared: false,
+    };
 
     fn states(signals: HostSignals, rule: CpuRule) -> HostStates {
         signals.states(&OverloadConfig::default(), rule)
