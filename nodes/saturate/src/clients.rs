@@ -33,7 +33,7 @@ impl SaturateCore {
             For::Figures(id) | For::End(id) => (self.jobs.get(&id).map_or(usize::MAX, |job| job.manager), id),
         };
         let Some(link) = self.players.get(player).and_then(|player| player.link) else { return };
-        let open = Open { what, link, job, due: self.now, sent: self.now, step: 0 };
+        let open = Open { what, link, job, due: self.now, sent: self.now, step: 0, does: 1 };
         let Some(number) = self.open.insert(open) else { return self.after(AGAIN, Later::Ask(what)) };
         let head = Head::request(number);
         match what {
@@ -252,6 +252,7 @@ impl SaturateCore {
             self.count(open.step, op, |tally| {
                 tally.op(op).answered += 1;
                 tally.op(op).updates += updates;
+                tally.op(op).told += u64::from(open.does);
                 tally.op(op).latency.record(latency);
                 tally.service.record(service);
             });

@@ -242,7 +242,13 @@ impl SaturateCore {
                 link.into_iter().for_each(|link| self.send_snapshot(id, NOBODY, link, false, effects));
             }
         }
-        self.answered(number, effects);
+        // A receipt of nothing: the gate did not read it.
+        if ack.source_sequence.is_empty() {
+            let wait = Duration::from_millis(ack.delay_ms.to_native().into());
+            self.refused(number, "overloaded", wait, effects);
+        } else {
+            self.answered(number, effects);
+        }
     }
 
     /// Tells a job's last figures and its end.

@@ -36,6 +36,8 @@ pub(crate) struct Open {
     pub(crate) sent: Instant,
     /// The step it is counted in; 0: none.
     pub(crate) step: u32,
+    /// What its answer does of what was due: the windows of a merged message, else one.
+    pub(crate) does: u32,
 }
 
 /// Low bits of a number: the place.
@@ -101,7 +103,7 @@ mod tests {
 
     fn open(nanos: u64) -> Open {
         let at = Instant(nanos);
-        Open { what: For::Fleet, link: LinkId(1), job: JobId(0), due: at, sent: at, step: 0 }
+        Open { what: For::Fleet, link: LinkId(1), job: JobId(0), due: at, sent: at, step: 0, does: 1 }
     }
 
     #[test]

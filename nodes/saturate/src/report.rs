@@ -145,6 +145,8 @@ pub struct KindRow {
     pub answered: u64,
     /// Sources of statistics in what was answered: worker shards of a snapshot, one of a manager's sum.
     pub updates: u64,
+    /// What of what was due these answers did; more than `answered` where windows were merged.
+    pub told: u64,
     pub merged: u64,
     pub unsent: u64,
     pub unanswered: u64,
@@ -168,6 +170,7 @@ impl KindRow {
             sent: tally.sent,
             answered: tally.answered,
             updates: tally.updates,
+            told: tally.told,
             merged: tally.merged,
             unsent: tally.unsent,
             unanswered: tally.unanswered,
@@ -189,6 +192,8 @@ pub struct StepRow {
     pub answered_per_s: f64,
     /// Sources of statistics in what was answered, a second.
     pub updates_per_s: f64,
+    /// The same, with each window of a merged message: what the gate was told a second.
+    pub told_per_s: f64,
     pub goodput: f64,
     pub refused: u64,
     pub unsent: u64,
@@ -239,6 +244,7 @@ impl StepRow {
             rate_per_s: None,
             answered_per_s: per_s(tally.answered()),
             updates_per_s: per_s(tally.updates()),
+            told_per_s: per_s(tally.told()),
             goodput: done,
             refused: tally.refused(),
             unsent,

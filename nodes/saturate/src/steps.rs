@@ -220,7 +220,7 @@ impl SaturateCore {
                 self.count(step, op, |tally| {
                     let tally = tally.op(op);
                     (tally.due, tally.sent) = (tally.due + 1, tally.sent + 1);
-                    tally.answered += 1;
+                    (tally.answered, tally.told) = (tally.answered + 1, tally.told + 1);
                 });
                 return Sent::Done;
             }
@@ -233,7 +233,11 @@ impl SaturateCore {
             }
             return self.not_sent(step, op);
         };
-        let open = Open { what: For::Load(op), link, job, due, sent: self.now, step };
+        let does = match op {
+            Op::Stats => self.jobs.get(&job).map_or(1, |job| job.pending.max(1)),
+            _ => 1,
+        };
+        let open = Open { what: For::Load(op), link, job, due, sent: self.now, step, does };
         let Some(number) = self.open.insert(open) else { return self.not_sent(step, op) };
         self.load_open += 1;
         if let Some(player) = self.players.get_mut(player) {

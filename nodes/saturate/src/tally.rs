@@ -19,6 +19,8 @@ pub(crate) struct OpTally {
     pub(crate) answered: u64,
     /// Sources of statistics in what was answered.
     pub(crate) updates: u64,
+    /// Of what was due, what these answers did: also windows that came late, in one message with others.
+    pub(crate) told: u64,
     /// Windows that went out in a later message, because the gate asked for fewer.
     pub(crate) merged: u64,
     /// Not sent: too many were open already.
@@ -43,6 +45,7 @@ impl OpTally {
         self.sent += other.sent;
         self.answered += other.answered;
         self.updates += other.updates;
+        self.told += other.told;
         self.merged += other.merged;
         self.unsent += other.unsent;
         self.unanswered += other.unanswered;
@@ -123,6 +126,12 @@ impl Tally {
     #[must_use]
     pub(crate) fn updates(&self) -> u64 {
         self.sum(|op| op.updates)
+    }
+
+    /// What of what was due the answers did, merged windows and all.
+    #[must_use]
+    pub(crate) fn told(&self) -> u64 {
+        self.sum(|op| op.told)
     }
 
     /// Refused.
