@@ -9,6 +9,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::answer::{Answer, ShedAnswer};
+use crate::gathering::Gathering;
 use crate::load_shedding::{LoadShedder, classify_request};
 use crate::rate_limiting::LinkedClient;
 use crate::ration::Ration;
@@ -96,6 +97,7 @@ pub struct Intake {
     limits: NodeRateLimiter,
     sheds: bool,
     ration: Ration,
+    gathering: Gathering,
     counts: IntakeCounts,
     rng: SmallRng,
 }
@@ -108,7 +110,8 @@ impl Intake {
         let sheds = matches!(role, Role::Gate | Role::Manager);
         let limits = NodeRateLimiter::new(RateLimitConfig::default(), gauge.clone(), seed);
         let (counts, rng) = (IntakeCounts::default(), SmallRng::seed_from_u64(seed));
-        Self { gauge, limits, sheds, ration: Ration::default(), counts, rng }
+        let (ration, gathering) = (Ration::default(), Gathering::default());
+        Self { gauge, limits, sheds, ration, gathering, counts, rng }
     }
 
     /// The same with the limits of the whole node, which all its shards share.
@@ -160,6 +163,12 @@ impl Intake {
             *shed = shed.saturating_add(1);
         }
         refuse(header, || Answer::Shed(ShedAnswer { state, retry_after_ms: self.retry_after_ms(state) }))
+    }
+
+    /// For how long what comes next on a link may gather before it is read: frames that are read together cost less each,
+    /// and a node near its limits has nothing to give away.
+    pub fn gathers(&mut self, now: Instant) -> Duration {
+        if self.sheds { self.gathering.pause(now, self.gauge.strain()) } else { Duration::ZERO }
     }
 
     fn within_rate(&self, now: Instant, kind: Option<Kind>, caller: &Caller) -> Result<(), RateLimited> {

@@ -8,6 +8,7 @@
 
 mod answer;
 mod backpressure;
+mod gathering;
 mod intake;
 mod load_shedding;
 mod overload;

@@ -201,6 +201,9 @@ impl<C: Core + 'static> Driver<C> {
                     }
                     Incoming::Waiting(before, now) => self.enter(|node| node.waits(before, now)),
                     Incoming::Handled(took) => self.enter(|node| node.guard.handled(took)),
+                    Incoming::Done(pause) => {
+                        self.enter(|node| *pause = node.guard.intake.gathers(now));
+                    }
                     Incoming::Oversized(header, error) => {
                         self.shard.causes().count(Cause::of_frame(&error));
                         self.enter(|node| {

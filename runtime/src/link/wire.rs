@@ -24,6 +24,8 @@ const BATCH: usize = 64;
 const REFUSED_MAX: u32 = 64;
 /// Who asks on and on for what is refused gets so little of the shard.
 const REST: Duration = Duration::from_millis(5);
+/// Pauses in which nothing came, after which a link that gathers is waited for as any other.
+const EMPTY_MAX: u32 = 8;
 /// So much of a frame must come within its timeout, or all of it: a long frame on a slow line is no attack.
 const STRIDE: usize = 64 << 10;
 
@@ -40,6 +42,8 @@ pub(crate) enum Incoming<'a> {
     Waiting(usize, usize),
     /// What was read at once is handled, and took so long since it was due, its wait for this shard included.
     Handled(Duration),
+    /// All that came is handled; whoever takes this sets for how long what comes next may gather.
+    Done(&'a mut Duration),
 }
 
 /// What one turn of a link came to.
@@ -68,6 +72,8 @@ pub(crate) struct Wire {
     refused: Cell<u32>,
     /// Bytes that wait in the receive buffer, as last told.
     waiting: Cell<usize>,
+    /// What came gathered up to then.
+    gathered: Cell<Option<Instant>>,
     /// It rests when all it sends is refused; a peer whose heartbeats come on the same link must not.
     may_rest: bool,
 }
@@ -79,6 +85,7 @@ impl Wire {
             full: Cell::new(false),
             refused: Cell::new(0),
             waiting: Cell::new(0),
+            gathered: Cell::new(None),
             may_rest,
             stream,
             queue: SendQueue::new(queue_max),
@@ -133,7 +140,7 @@ impl Wire {
             }
             let mut now = clock::now();
             // Since when it waited for this shard, as far as can be known.
-            let due = self.woken.at().or(behind).unwrap_or(now);
+            let due = self.woken.at().or(self.gathered.take()).or(behind).unwrap_or(now);
             loop {
                 self.last_read.set(now);
                 let batch = self.batch(now, limits, &mut sink)?;
@@ -149,6 +156,9 @@ impl Wire {
                 if !batch.more {
                     self.pause(now);
                     self.rest(shard).await;
+                    let mut pause = Duration::ZERO;
+                    sink(now, Incoming::Done(&mut pause));
+                    self.gather(shard, pause).await;
                     break;
                 }
                 shard.yield_if_needed().await;
@@ -244,6 +254,22 @@ impl Wire {
         if self.may_rest && self.refused.get() >= REFUSED_MAX {
             self.refused.set(0);
             shard.sleep(REST).await;
+        }
+    }
+
+    /// Lets what comes gather. All links of a shard go on at the same moment, so that it wakes up once for all.
+    async fn gather(&self, shard: &Shard, pause: Duration) {
+        let pause_ns = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        for _ in 0..EMPTY_MAX {
+            let now_ns = shard.now().0;
+            let Some(passed_ns) = now_ns.checked_rem(pause_ns) else { return };
+            let until = Instant(now_ns.saturating_add(pause_ns.saturating_sub(passed_ns)));
+            shard.sleep_until(until).await;
+            // Asked for and not awaited: a read that waits would wake the shard with the next frame.
+            if self.stream.has_come() {
+                self.gathered.set(Some(until));
+                return;
+            }
         }
     }
 

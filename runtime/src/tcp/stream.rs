@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
@@ -42,6 +43,16 @@ impl Stream {
         socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
         Ok(Self { stream: RefCell::new(stream), peer, local })
+    }
+
+    /// Whether a read would give something now: bytes, the end, an error.
+    pub(crate) fn has_come(&self) -> bool {
+        let stream = self.stream.borrow();
+        // SAFETY: the descriptor is the stream's, which outlives this borrow.
+        let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        let peeked = SockRef::from(&fd).recv_with_flags(&mut [MaybeUninit::uninit()], flags);
+        !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Connects to one address, within `time`.
