@@ -8,7 +8,7 @@ use crate::server::closed_port;
 use crate::target::get;
 use crate::{measured, number};
 
-struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
     addr: String,
     _folder: tempfile::TempDir,
@@ -16,7 +16,7 @@ struct Nginx {
 
 impl Nginx {
     /// Nothing, said aloud, where this host has none.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let found = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
         let Some(binary) = found.into_iter().find(|path| Path::new(path).exists()) else {
             eprintln!("SKIPPED: no nginx on this host; `.ci/run` installs it");
@@ -54,12 +54,12 @@ impl Nginx {
         Some(nginx)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.addr)
     }
 
     /// Requests so far, this question included: `accepts handled requests` are its third line.
-    fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         let status = get(&self.addr, "/stub");
         let line = status.lines().nth(2).unwrap();
         line.split_whitespace().nth(2).unwrap().parse().unwrap()

@@ -52,7 +52,7 @@ impl Fleet {
 }
 
 /// The sum of a metric's samples whose labels hold all of these.
-fn sum(node: &Node, metric: &str, labels: &[&str]) -> f64 {
+pub(crate) fn sum(node: &Node, metric: &str, labels: &[&str]) -> f64 {
     let metrics = get(&node.admin, "/metrics");
     let lines = metrics.lines().filter(|line| line.starts_with(metric));
     let lines = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
