@@ -233,10 +233,8 @@ impl SaturateCore {
             }
             return self.not_sent(step, op);
         };
-        let does = match op {
-            Op::Stats => self.jobs.get(&job).map_or(1, |job| job.pending.max(1)),
-            _ => 1,
-        };
+        let told = self.jobs.get(&job).filter(|_| op == Op::Stats);
+        let does = told.map_or(1, |job| job.pending.max(1));
         let open = Open { what: For::Load(op), link, job, due, sent: self.now, step, does };
         let Some(number) = self.open.insert(open) else { return self.not_sent(step, op) };
         self.load_open += 1;

@@ -34,9 +34,10 @@ impl Gathering {
             self.next_look = now + PERIOD;
             let strain = strain.get();
             if strain > TIGHT {
-                self.pause = (self.pause * 2).clamp(LEAST, MOST);
+                self.pause = self.pause.saturating_mul(2).clamp(LEAST, MOST);
             } else if strain < EASY {
-                self.pause = Some(self.pause / 2).filter(|pause| *pause >= LEAST).unwrap_or_default();
+                let half = self.pause.checked_div(2).filter(|pause| *pause >= LEAST);
+                self.pause = half.unwrap_or_default();
             }
         }
         self.pause
