@@ -114,18 +114,17 @@ fn beyond_five_times_its_capacity_a_gate_loses_no_count_whatever_breaks() {
         of("hyperscale_requests_total") - of("hyperscale_shed_total")
     };
     for _ in 0..CUTS {
-        let (through, registered, shed_before) = (way.accepted(), taken_on(), shed());
+        let (through, shed_before) = (way.accepted(), shed());
         way.cut();
         wait_for("the manager's new connection", || (way.accepted() > through).then_some(()));
-        wait_for("the manager to be taken on", || (taken_on() > registered).then_some(()));
         wait_for("the flood to go on", || (shed() > shed_before + 200.0).then_some(()));
     }
     assert!(way.accepted() > CUTS, "the manager went another way: {} connections", way.accepted());
+    // A loaded gate may refuse registrations for as long as that lasts; its parts of jobs wait for a manager that is linked.
     let registered = taken_on();
     signal("-KILL", second.pid());
     second.ended();
     second = idle();
-    wait_for("a manager that started anew", || (taken_on() > registered).then_some(()));
 
     signal("-KILL", driver.pid());
     driver.ended();
@@ -134,6 +133,7 @@ fn beyond_five_times_its_capacity_a_gate_loses_no_count_whatever_breaks() {
     println!("offered {rate}: healthy {:?} after the driver was killed", over.elapsed());
     wait_for("a level of none", || (sum(&gate, "hyperscale_backpressure_level", &[]) == 0.0).then_some(()));
     println!("at level none {:?} after it", over.elapsed());
+    wait_for("managers to be taken on", || (taken_on() > registered).then_some(()));
     wait_for("all who live", || {
         let names = alive(&gate.listen);
         let ours = ["gate-1", "manager-1", "manager-2", "worker-1"];
