@@ -14,7 +14,7 @@ use crate::Strain;
 const PERIOD: Duration = Duration::from_millis(100);
 /// The shortest pause that is worth its timer, and the longest.
 const LEAST: Duration = Duration::from_micros(250);
-const MOST: Duration = Duration::from_millis(2);
+const MOST: Duration = Duration::from_millis(1);
 /// Above the one strain pauses grow, below the other they shrink; it is steady between, which is wider than what one step
 /// changes.
 const TIGHT: f64 = 0.8;
@@ -57,9 +57,9 @@ mod tests {
         let mut gathering = Gathering::default();
         let mut us = |period, strain| gathering.pause(at(period), Strain::of(strain, 1.0)).as_micros();
         assert_eq!([us(0, 0.0), us(1, 0.79)], [0, 0]);
-        assert_eq!([2, 3, 4, 5, 6].map(|period| us(period, 0.9)), [250, 500, 1_000, 2_000, 2_000]);
-        assert_eq!([us(7, 0.79), us(8, 0.41)], [2_000, 2_000]);
-        assert_eq!([9, 10, 11, 12, 13].map(|period| us(period, 0.1)), [1_000, 500, 250, 0, 0]);
+        assert_eq!([2, 3, 4, 5, 6].map(|period| us(period, 0.9)), [250, 500, 1_000, 1_000, 1_000]);
+        assert_eq!([us(7, 0.79), us(8, 0.41)], [1_000, 1_000]);
+        assert_eq!([9, 10, 11, 12].map(|period| us(period, 0.1)), [500, 250, 0, 0]);
         // One look a period.
         assert_eq!([us(14, 5.0), us(14, 5.0), us(14, 5.0)], [250, 250, 250]);
     }
