@@ -58,18 +58,11 @@ impl SaturateCore {
         answer: &ArchivedManagerPeerRegistrationResponse,
         effects: &mut SaturateEffects,
     ) {
-        // Said without a question when a gate joins.
-        let Some(open) = self.take(number) else { return };
-        let For::Registration(index) = open.what else { return };
-        if !answer.accepted {
-            let error = format!("the gate does not take a manager on: {}", answer.error.as_str());
-            return self.fail(error, effects);
+        let error = || format!("the gate does not take a manager on: {}", answer.error.as_str());
+        if let Some(index) = self.taken_on(number, answer.accepted, error, effects) {
+            self.beat_one(index, effects);
+            self.go_on(effects);
         }
-        if let Some(player) = self.players.get_mut(index) {
-            player.ready = true;
-        }
-        self.beat_one(index, effects);
-        self.go_on(effects);
     }
 
     /// Takes on what its own clients submitted; what others did, it cannot run.

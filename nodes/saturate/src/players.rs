@@ -93,6 +93,24 @@ impl SaturateCore {
         self.of_link.insert(link, index);
     }
 
+    /// The answer to a player's registration: whose it is, if the node takes it on.
+    pub(crate) fn taken_on(
+        &mut self,
+        number: u32,
+        accepted: bool,
+        error: impl FnOnce() -> String,
+        effects: &mut SaturateEffects,
+    ) -> Option<usize> {
+        // Without a question it is said when another node joins.
+        let For::Registration(index) = self.take(number)?.what else { return None };
+        if !accepted {
+            self.fail(error(), effects);
+            return None;
+        }
+        self.players.get_mut(index)?.ready = true;
+        Some(index)
+    }
+
     /// Everybody but the first, spread over the shards of the node.
     pub(crate) fn dial_others(&self, ports: &[u16], effects: &mut SaturateEffects) {
         let (ip, first) = (self.config.addr.ip(), self.first_client());

@@ -58,18 +58,11 @@ impl SaturateCore {
         answer: &ArchivedRegistrationResponse,
         effects: &mut SaturateEffects,
     ) {
-        // Said without a question when another manager joins.
-        let Some(open) = self.take(number) else { return };
-        let For::Registration(index) = open.what else { return };
-        if !answer.accepted {
-            let error = format!("the manager does not take a worker on: {}", answer.error.as_str());
-            return self.fail(error, effects);
+        let error = || format!("the manager does not take a worker on: {}", answer.error.as_str());
+        if let Some(index) = self.taken_on(number, answer.accepted, error, effects) {
+            self.worker_beat(index, effects);
+            self.go_on(effects);
         }
-        if let Some(player) = self.players.get_mut(index) {
-            player.ready = true;
-        }
-        self.worker_beat(index, effects);
-        self.go_on(effects);
     }
 
     /// The share that an order on this link is about, and its worker.
