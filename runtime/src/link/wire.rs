@@ -156,9 +156,12 @@ impl Wire {
                 if !batch.more {
                     self.pause(now);
                     self.rest(shard).await;
-                    let mut pause = Duration::ZERO;
-                    sink(now, Incoming::Done(&mut pause));
-                    self.gather(shard, pause).await;
+                    // A read that filled the buffer left something behind: that has gathered already.
+                    if !self.full.get() {
+                        let mut pause = Duration::ZERO;
+                        sink(now, Incoming::Done(&mut pause));
+                        self.gather(shard, pause).await;
+                    }
                     break;
                 }
                 shard.yield_if_needed().await;
