@@ -93,6 +93,8 @@ pub struct SaturateCore {
     pub(crate) rng: SmallRng,
     pub(crate) players: Vec<Player>,
     pub(crate) of_link: BTreeMap<LinkId, usize>,
+    /// Who is still to be connected, and where.
+    pub(crate) to_dial: VecDeque<(usize, SocketAddr)>,
     /// The node that is loaded.
     pub(crate) node: NodeId,
     pub(crate) node_version: String,
@@ -150,6 +152,7 @@ impl SaturateCore {
             rng: SmallRng::seed_from_u64(config.seed),
             players: config.identities().into_iter().map(Player::new).collect(),
             of_link: BTreeMap::new(),
+            to_dial: VecDeque::new(),
             node: NodeId(0),
             node_version: String::new(),
             node_shards: 1,

@@ -10,6 +10,9 @@ use crate::Target;
 use crate::core::{Phase, SaturateCore, SaturateEffects};
 use crate::open::For;
 
+/// So many greet the node at once: it turns away who comes while too many others do.
+const DIALS_MAX: usize = 64;
+
 /// One node that is played.
 #[derive(Debug)]
 pub(crate) struct Player {
@@ -77,6 +80,7 @@ impl SaturateCore {
             self.ask(For::Fleet, effects);
         } else {
             self.enter(index, link, hello.shard);
+            self.dial_next(effects);
             let role = self.players.get(index).map(|player| player.identity.role);
             if matches!(role, Some(Role::Manager | Role::Worker)) {
                 self.ask(For::Registration(index), effects);
@@ -112,11 +116,18 @@ impl SaturateCore {
     }
 
     /// Everybody but the first, spread over the shards of the node.
-    pub(crate) fn dial_others(&self, ports: &[u16], effects: &mut SaturateEffects) {
+    pub(crate) fn dial_others(&mut self, ports: &[u16], effects: &mut SaturateEffects) {
         let (ip, first) = (self.config.addr.ip(), self.first_client());
         for other in (0..self.players.len()).filter(|other| *other != first) {
             let port = ports.get(other % ports.len().max(1)).copied();
-            self.dial(other, port.map_or(self.config.addr, |port| (ip, port).into()), effects);
+            self.to_dial.push_back((other, port.map_or(self.config.addr, |port| (ip, port).into())));
+        }
+        (0..DIALS_MAX).for_each(|_| self.dial_next(effects));
+    }
+
+    fn dial_next(&mut self, effects: &mut SaturateEffects) {
+        if let Some((other, addr)) = self.to_dial.pop_front() {
+            self.dial(other, addr, effects);
         }
     }
 
