@@ -30,6 +30,7 @@ use crate::job::GateJob;
 use crate::job_list::JobLists;
 use crate::peers::{GatePeer, Manager};
 use crate::roster::Rosters;
+use crate::turns::Turns;
 
 /// So that calls do not draw what the dials draw.
 const CALLS: u64 = 0x6361_6c6c_7300;
@@ -121,6 +122,7 @@ pub struct GateCore {
     pub(crate) jobs: BTreeMap<JobId, GateJob>,
     /// Those that have not ended: what is looked through at each event must not grow with what was.
     pub(crate) live: BTreeSet<JobId>,
+    pub(crate) turns: Turns,
     pub(crate) now: Instant,
     pub(crate) started: Instant,
     pub(crate) next_beat: Instant,
@@ -167,6 +169,7 @@ impl GateCore {
             changes: Vec::new(),
             jobs: BTreeMap::new(),
             live: BTreeSet::new(),
+            turns: Turns::default(),
             now: Instant::ZERO,
             started: config.wall.at,
             next_beat: Instant::ZERO,
@@ -473,6 +476,7 @@ impl Core for GateCore {
 
     fn handle(&mut self, now: Instant, event: Event<'_, Local>, effects: &mut GateEffects) {
         self.now = now;
+        self.turns.begin();
         match event {
             Event::Frame { link, frame } => self.on_frame(link, frame, effects),
             Event::Local(Local::Committed(committed)) => self.on_committed(committed, effects),
@@ -501,10 +505,20 @@ impl Core for GateCore {
             Event::Timer => self.on_timer(effects),
         }
         self.follow_members(effects);
+        let (live, jobs, config) = (&self.live, &self.jobs, &self.config);
+        self.turns.end(|id| {
+            let job = jobs.get(&id).filter(|_| live.contains(&id));
+            job.and_then(|job| job.next_deadline(config))
+        });
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let jobs = self.live().filter_map(|job| job.next_deadline(&self.config)).min();
+        let look = || {
+            let turns = self.live().filter_map(|job| Some((job.next_deadline(&self.config)?, job.id)));
+            turns.min()
+        };
+        let jobs = self.turns.first(look);
+        debug_assert_eq!(jobs, look().map(|(at, _)| at), "a job's turn was not noticed");
         let own = [
             self.membership.next_deadline(),
             self.dialer.next_deadline(),

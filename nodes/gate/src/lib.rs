@@ -24,6 +24,7 @@ mod stats;
 mod status;
 mod submit;
 mod subscribers;
+mod turns;
 mod view;
 mod why;
 

@@ -25,6 +25,7 @@ impl GateCore {
         effects: &mut GateEffects,
     ) -> Option<&mut GateJob> {
         let id = JobId::from_bytes(columns.job);
+        self.turns.is_about(id);
         let job = self.jobs.get(&id).filter(|job| job.datacenters.values().any(|part| part.link == link));
         if job.is_none() {
             let error = format!("no job {id} runs on this connection");
