@@ -82,8 +82,10 @@ impl StatsBuffer {
         if told.saturating_add(per_entry) > page.rows_max {
             return true;
         }
-        let into = last.0.next().max(next.0.next());
-        let apart = into == StatsTier::Archive || self.slot(into, last.1) != self.slot(into, next.1);
+        // The next one may move on to where the last one is, or both may move on.
+        let both = [last.0, last.0.next().max(next.0.next())];
+        let joins = |tier| tier != StatsTier::Archive && self.slot(tier, last.1) == self.slot(tier, next.1);
+        let apart = !both.into_iter().any(joins);
         told.saturating_add(per_entry) > page.rows && reached < next.1.from && apart
     }
 

@@ -76,6 +76,19 @@ proptest! {
 }
 
 #[test]
+fn a_page_does_not_end_where_the_next_entry_moves_on_into_the_last_one() {
+    // An hour and 80 s of windows of 10 s: windows 6 and 7 are a minute that 8 will be part of.
+    let (mut buffer, mut now) = buffer_of(368, Duration::from_secs(10));
+    let page = |from| PageOf { wanted: Span { from, to: u32::MAX }, ..all(1) };
+    let second = buffer.page(page(0), |_| ()).unwrap();
+    assert_eq!(second, 6);
+    let third = buffer.page(page(second), |_| ()).unwrap();
+    now = now + Duration::from_secs(5);
+    buffer.promote(now);
+    buffer.page(page(third), |row| assert!(row.span.from >= third, "{:?} at {third}", row.span));
+}
+
+#[test]
 fn a_page_has_as_many_rows_as_asked_for_and_few_more() {
     let (mut buffer, _) = buffer_of(1_000, Duration::from_millis(100));
     for rows in [1, 50, 100, 350] {
