@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Jobs(ListJobs),
     /// Serve HTTP/1.1 to aim at; counts what it served on /_count
     Target(Target),
-    /// Load a gate as many managers and clients would, and measure it
+    /// Load a gate, or a manager, as a fleet would, and measure it
     Saturate(Box<Saturate>),
 }
 

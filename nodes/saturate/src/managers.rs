@@ -11,7 +11,7 @@ use hyperscale_codec::{Head, JobId, NodeId, Role, ShardId};
 use hyperscale_core::LinkId;
 
 use crate::core::{Later, SaturateCore, SaturateEffects};
-use crate::figures::{Sender, of_all, of_source};
+use crate::figures::{Sender, Weights, of_all, of_source};
 use crate::job::{Job, Stage};
 use crate::open::For;
 use crate::{Op, Target};
@@ -168,11 +168,23 @@ impl SaturateCore {
         let all: Vec<_> = (0..sources)
             .map(|source| (self.source(manager, source, sequence), of_source(&windows, source)))
             .collect();
+        self.tell_all_of((id, token, (0, to)), &all, (number, link), is_final, effects);
+    }
+
+    /// Tells figures since the start, in as many messages as it takes; the last is acknowledged.
+    pub(crate) fn tell_all_of(
+        &mut self,
+        (id, token, windows): (JobId, u64, (u32, u32)),
+        rows: &[(Sender, Weights)],
+        (number, link): (u32, LinkId),
+        is_final: bool,
+        effects: &mut SaturateEffects,
+    ) {
         let mut columns = std::mem::take(&mut self.columns);
-        let parts = all.chunks(self.figures.sources_max());
+        let parts = rows.chunks(self.figures.sources_max());
         let last = parts.len().saturating_sub(1);
         for (nth, part) in parts.enumerate() {
-            envelope(&mut columns, id, token, (0, to));
+            envelope(&mut columns, id, token, windows);
             columns.more = nth < last;
             self.figures.fill(&mut columns, part);
             let head = if nth < last { Head::default() } else { Head::request(number) }.job(id);

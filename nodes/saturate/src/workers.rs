@@ -5,8 +5,8 @@ use std::time::Duration;
 use hyperscale_codec::messages::{
     ArchivedRegistrationResponse, ArchivedShareRevision, ArchivedStatsAck, ArchivedWorkflowCancelRequest,
     ArchivedWorkflowDispatch, ArchivedWorkflowStart, CancelOutcome, HealthPiggyback, ShareRevisionAck,
-    StatsFinal, StatsSnapshot, StatsUpdate, WorkerHeartbeat, WorkflowCancelResponse, WorkflowDispatchAck,
-    WorkflowFinalResult, WorkflowState, WorkflowStatus,
+    StatsUpdate, WorkerHeartbeat, WorkflowCancelResponse, WorkflowDispatchAck, WorkflowFinalResult,
+    WorkflowState, WorkflowStatus,
 };
 use hyperscale_codec::{Head, JobId, NodeId, ShardId};
 use hyperscale_core::LinkId;
@@ -314,25 +314,7 @@ impl SaturateCore {
         let token = share.dc_token;
         let Some(share) = self.jobs.get(&id).and_then(|job| job.shares.get(&index)) else { return };
         let rows = self.rows(index, share, &share.recorded);
-        let mut columns = std::mem::take(&mut self.columns);
-        let parts = rows.chunks(self.figures.sources_max());
-        let last = parts.len().saturating_sub(1);
-        for (nth, part) in parts.enumerate() {
-            envelope(&mut columns, id, token, windows);
-            columns.more = nth < last;
-            self.figures.fill(&mut columns, part);
-            let head = if nth < last { Head::default() } else { Head::request(number) }.job(id);
-            columns = if is_final {
-                let told = StatsFinal(columns);
-                effects.send(link, head, &told);
-                told.0
-            } else {
-                let told = StatsSnapshot(columns);
-                effects.send(link, head, &told);
-                told.0
-            };
-        }
-        self.columns = columns;
+        self.tell_all_of((id, token, windows), &rows, (number, link), is_final, effects);
     }
 
     /// A receipt for a worker.

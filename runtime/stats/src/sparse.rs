@@ -136,7 +136,7 @@ impl SparseCells {
         self.index.extend(checked.index());
         self.low.extend(checked.low());
         self.high.extend(checked.high());
-        Ok(HistRow { exact: checked.exact(), buckets: checked.index().len(), wide: checked.high().len() > 0 })
+        Ok(HistRow { exact: checked.exact(), buckets: checked.buckets(), wide: checked.high().len() > 0 })
     }
 
     /// Replaces what is here by cells in memory.
